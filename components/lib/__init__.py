@@ -1,0 +1,1 @@
+"""Plain logic shared by the steps and the predictor: one topic a module, no KFP."""

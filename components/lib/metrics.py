@@ -1,0 +1,205 @@
+"""What a model is measured by: metrics of each task, with bootstrap intervals.
+
+Each metric is a function of row weights: weights of one give its value, Poisson weights give its
+bootstrap distribution. So a value and its interval cannot come from two formulas. The tests hold
+the formulas against scikit-learn, which is too slow for hundreds of rounds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.measures import Measure, binary, multiclass, regression
+from shipway.components.lib.task import Target
+
+if TYPE_CHECKING:
+    from shipway.components.lib.scoring import Prediction
+
+METRIC_NAMES: dict[str, tuple[str, ...]] = {
+    "binary": (
+        "auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "ece",
+    ),
+    "multiclass": ("log_loss", "accuracy", "macro_f1", "auc_ovr"),
+    "regression": ("rmse", "mae", "r2", "mape"),
+}
+MAIN_METRIC = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
+_LOWER_IS_BETTER = ("log_loss", "brier", "ece", "rmse", "mae", "mape")
+HIGHER_IS_BETTER: dict[str, bool] = {
+    name: name not in _LOWER_IS_BETTER for names in METRIC_NAMES.values() for name in names
+}
+ROUNDS = 200
+LEVEL = 0.95
+MAX_WORK = 100_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def compute_metrics(
+    target: Target, y_true: np.ndarray, prediction: "Prediction"
+) -> dict[str, float]:
+    """The metrics of a task; one that is undefined on these rows is absent, never NaN.
+
+    Args:
+        target: the task and its classes.
+        y_true: shape (n,): values of a regression, else codes into the classes. A code of -1 is a
+            class that training never saw: an error of accuracy, precision and macro F1, and left
+            out where a probability of the true class is needed.
+        prediction: of the same n rows.
+    """
+    ones = np.ones(len(y_true))
+    values = {
+        name: measure(ones) for name, measure in _measures(target, y_true, prediction).items()
+    }
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def bootstrap_intervals(
+    target: Target,
+    y: np.ndarray,
+    prediction: "Prediction",
+    names: Sequence[str] | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals by the Poisson bootstrap over rows.
+
+    Poisson(1) weights stand for drawing rows with replacement (Chamandy et al., Estimating
+    Uncertainty for Massive Data Streams, 2012). The interval is widened to hold the value itself:
+    resampling adds noise, which only ever raises a calibration error.
+
+    Args:
+        target: the task and its classes.
+        y: as `compute_metrics`.
+        prediction: of the same rows.
+        names: metrics to take; all of the task by default.
+        rounds: of the bootstrap; fewer, but at least 50, on very large tables.
+        seed: of the weights.
+        level: share of the rounds within the interval.
+
+    Returns:
+        (low, high) by name; a metric that is undefined, or undefined in half of the rounds, is absent.
+
+    Raises:
+        ConfigurationError: a name is no metric of the task.
+    """
+    measures = _chosen(_measures(target, y, prediction), names or METRIC_NAMES[target.task])
+    columns = max(1, len(target.classes) if target.task == "multiclass" else 1)
+    draws = _resample(list(measures.values()), len(y), rounds, seed, columns)
+    intervals = {}
+    ones = np.ones(len(y))
+    for name, values in zip(measures, draws.T, strict=True):
+        found = _interval(measures[name](ones), values, level)
+        if found is not None:
+            intervals[name] = (found.low, found.high)
+    return intervals
+
+
+def paired_difference(
+    target: Target,
+    y: np.ndarray,
+    candidate: "Prediction",
+    other: "Prediction",
+    name: str,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval | None:
+    """How much better a candidate is than another model on the same rows, with its interval.
+
+    Both are measured under the same bootstrap weights, so that what is hard for both cancels out.
+
+    Returns:
+        The improvement, positive where the candidate is better (a drop of an error is positive), or
+        None where the metric is undefined.
+
+    Raises:
+        ConfigurationError: `name` is no metric of the task.
+    """
+    pair = [_chosen(_measures(target, y, each), [name])[name] for each in (candidate, other)]
+    columns = max(1, len(target.classes) if target.task == "multiclass" else 1)
+    draws = _resample(pair, len(y), rounds, seed, columns)
+    sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
+    ones = np.ones(len(y))
+    return _interval(
+        sign * (pair[0](ones) - pair[1](ones)), sign * (draws[:, 0] - draws[:, 1]), level
+    )
+
+
+def constant_prediction(target: Target, y: np.ndarray) -> "Prediction":
+    """The best prediction that looks at no column: the baseline of every model.
+
+    It knows the mean, or the shares of the classes, of these very rows: no constant does better.
+
+    Args:
+        target: the task and its classes.
+        y: as `compute_metrics`.
+    """
+    from shipway.components.lib.scoring import Prediction
+
+    if target.task == "regression":
+        mean = float(np.mean(y, dtype=np.float64)) if len(y) else 0.0
+        return Prediction(probabilities=None, labels=None, values=np.full(len(y), mean))
+    counts = np.bincount(y[y >= 0], minlength=len(target.classes)).astype(np.float64)
+    shares = counts / max(1.0, counts.sum())
+    labels = np.full(len(y), int(np.argmax(counts)), dtype=np.int32)
+    return Prediction(probabilities=np.tile(shares, (len(y), 1)), labels=labels, values=None)
+
+
+def _chosen(measures: dict[str, Measure], names: Sequence[str]) -> dict[str, Measure]:
+    for name in names:
+        if name not in measures:
+            raise ConfigurationError(
+                f"'{name}' is no metric of this task; it has {', '.join(measures)}."
+                f"{nearest(name, measures)}"
+            )
+    return {name: measures[name] for name in names}
+
+
+def _resample(
+    measures: Sequence[Measure], rows: int, rounds: int, seed: int, columns: int
+) -> np.ndarray:
+    """Values under Poisson weights, shape (rounds, measures); NaN where undefined."""
+    rounds = min(rounds, max(50, MAX_WORK // max(1, rows * columns)))
+    generator = np.random.default_rng(seed)
+    draws = np.full((rounds, len(measures)), np.nan)
+    for index in range(rounds):
+        weights = generator.poisson(1.0, rows).astype(np.float64)
+        if weights.any():
+            draws[index] = [measure(weights) for measure in measures]
+    return draws
+
+
+def _interval(value: float, draws: np.ndarray, level: float) -> Interval | None:
+    known = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or len(known) * 2 < len(draws) or not len(known):
+        return None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value), min(float(low), float(value)), max(float(high), float(value)))
+
+
+def _measures(target: Target, y: np.ndarray, prediction: "Prediction") -> dict[str, Measure]:
+    if target.task == "regression":
+        assert prediction.values is not None
+        return regression(y, prediction.values)
+    assert prediction.probabilities is not None and prediction.labels is not None
+    of_task = binary if target.task == "binary" else multiclass
+    return of_task(y, prediction.probabilities, prediction.labels)

@@ -1,0 +1,205 @@
+"""The main pipeline: from a table to a proven endpoint, with a gate before each costly step."""
+
+from typing import Dict, List
+
+from kfp import dsl, kubernetes
+
+from shipway.components.alert.component import send_alert
+from shipway.components.bless.component import bless_model
+from shipway.components.deploy.component import deploy_model
+from shipway.components.evaluate.component import evaluate_model
+from shipway.components.features.component import fit_features
+from shipway.components.ingest.component import ingest_table
+from shipway.components.probe.component import probe_endpoint
+from shipway.components.register.component import register_model
+from shipway.components.release.component import release_model
+from shipway.components.split.component import split_table
+from shipway.components.train.component import train_model
+from shipway.components.validate.component import validate_table
+
+
+def _heavy(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
+    """Resources and retries of a step that holds the table in memory."""
+    task.set_cpu_request("1").set_cpu_limit(cpu).set_memory_request("2Gi").set_memory_limit(memory)
+    return task.set_retry(2, backoff_duration="30s", backoff_factor=2.0)
+
+
+def _uncached(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """A step whose work stands outside the run: a cache hit would skip it."""
+    task.set_caching_options(False)
+    return task
+
+
+@dsl.pipeline(
+    name="train-and-deploy",
+    display_name="Train and deploy a tabular model",
+    description="Table in, proven KServe endpoint out; each gate stops the run with its reasons.",
+)
+def train_and_deploy(
+    data_uri: str,
+    label: str,
+    model_name: str,
+    model_store: str,
+    exclude_columns: List[str] = [],
+    task: str = "auto",
+    data_format: str = "auto",
+    missing_values: List[str] = [],
+    row_limit: int = 0,
+    schema_uri: str = "",
+    split_strategy: str = "auto",
+    time_column: str = "",
+    group_column: str = "",
+    validation_fraction: float = 0.15,
+    test_fraction: float = 0.2,
+    accepted_leaks: List[str] = [],
+    training_parameters: Dict[str, float] = {},
+    slice_columns: List[str] = [],
+    minimum_metrics: Dict[str, float] = {},
+    maximum_metrics: Dict[str, float] = {},
+    serving_target: str = "kserve",
+    serving_namespace: str = "",
+    endpoint_port: int = 8080,
+    maximum_latency_ms: float = 0.0,
+    seed: int = 0,
+):
+    """Train a model on a table and deploy it once every gate has passed.
+
+    Args:
+        data_uri: File, glob or directory, local or gs://, of CSV, Parquet or JSON lines.
+        label: Column to predict.
+        model_name: Name of the model and of its endpoint.
+        model_store: Directory or gs:// prefix that keeps the model versions.
+        exclude_columns: Columns that must not be used, such as those known only afterwards.
+        task: auto, binary, multiclass or regression.
+        data_format: auto, csv, parquet or jsonl.
+        missing_values: Cells to read as missing, beside the usual ones.
+        row_limit: Rows to read at most; 0 reads all.
+        schema_uri: Reviewed schema.pbtxt; empty infers one.
+        split_strategy: auto, hash, stratified, time or group.
+        time_column: Column that orders the rows in time.
+        group_column: Column whose values never straddle splits.
+        validation_fraction: Share of rows that choose rounds, threshold and calibration.
+        test_fraction: Share of rows read once, for the evaluation.
+        accepted_leaks: Columns that the leakage gate may report but not stop for.
+        training_parameters: XGBoost parameters by name; empty takes the defaults.
+        slice_columns: Columns whose values are evaluated one by one; empty chooses some.
+        minimum_metrics: Lower bounds by metric name.
+        maximum_metrics: Upper bounds by metric name.
+        serving_target: kserve, or local for a server process on this machine.
+        serving_namespace: Namespace of the InferenceService; empty takes the run's.
+        endpoint_port: Port of a local endpoint.
+        maximum_latency_ms: Upper bound of the 95th percentile of a single row; 0 reports only.
+        seed: Seed of everything that draws.
+    """
+    alert = _uncached(send_alert(model_name=model_name, model_store=model_store))
+    kubernetes.use_secret_as_env(
+        alert,
+        secret_name="shipway-alert",
+        secret_key_to_env={"webhook": "SHIPWAY_ALERT_WEBHOOK"},
+        optional=True,
+    )
+    with dsl.ExitHandler(alert, name="lifecycle"):
+        ingested = _uncached(
+            ingest_table(
+                data_uri=data_uri,
+                label=label,
+                exclude_columns=exclude_columns,
+                data_format=data_format,
+                missing_values=missing_values,
+                row_limit=row_limit,
+            )
+        )
+        _heavy(ingested, cpu="2", memory="4Gi")
+        dataset = ingested.outputs["dataset"]
+        validated = validate_table(dataset=dataset, label=label, schema_uri=schema_uri)
+        _heavy(validated, cpu="2", memory="8Gi")
+        with dsl.If(validated.outputs["Output"] == "pass", name="data-is-valid"):
+            split = split_table(
+                dataset=dataset,
+                label=label,
+                split_strategy=split_strategy,
+                time_column=time_column,
+                group_column=group_column,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                task=task,
+                accepted_leaks=accepted_leaks,
+            )
+            _heavy(split, cpu="2", memory="8Gi")
+            with dsl.If(split.outputs["Output"] == "pass", name="no-leak-found"):
+                fitted = fit_features(
+                    train=split.outputs["train"],
+                    label=label,
+                    task=task,
+                    time_column=time_column,
+                    group_column=group_column,
+                    seed=seed,
+                )
+                _heavy(fitted, cpu="2", memory="8Gi")
+                trained = train_model(
+                    train=split.outputs["train"],
+                    validation=split.outputs["validation"],
+                    plan=fitted.outputs["plan"],
+                    model_name=model_name,
+                    parameters=training_parameters,
+                    seed=seed,
+                )
+                _heavy(trained, cpu="4", memory="16Gi")
+                evaluated = evaluate_model(
+                    model=trained.outputs["model"],
+                    test=split.outputs["test"],
+                    slice_columns=slice_columns,
+                )
+                _heavy(evaluated, cpu="2", memory="8Gi")
+                blessed = bless_model(
+                    evaluation=evaluated.outputs["evaluation"],
+                    model=trained.outputs["model"],
+                    test=split.outputs["test"],
+                    model_name=model_name,
+                    model_store=model_store,
+                    minimum_metrics=minimum_metrics,
+                    maximum_metrics=maximum_metrics,
+                )
+                # The champion that it compares with stands in the store, outside the cache's key.
+                _heavy(_uncached(blessed), cpu="2", memory="8Gi")
+                with dsl.If(blessed.outputs["Output"] == "blessed", name="model-is-blessed"):
+                    registered = _uncached(
+                        register_model(
+                            model=trained.outputs["model"],
+                            evaluation=evaluated.outputs["evaluation"],
+                            decision=blessed.outputs["decision"],
+                            model_name=model_name,
+                            model_store=model_store,
+                        )
+                    )
+                    deployed = _uncached(
+                        deploy_model(
+                            version=registered.output,
+                            model_name=model_name,
+                            model_store=model_store,
+                            serving_target=serving_target,
+                            namespace=serving_namespace,
+                            endpoint_port=endpoint_port,
+                        )
+                    )
+                    kubernetes.use_field_path_as_env(
+                        deployed, env_name="POD_NAMESPACE", field_path="metadata.namespace"
+                    )
+                    probed = _uncached(
+                        probe_endpoint(
+                            serving_record=deployed.outputs["serving_record"],
+                            model=trained.outputs["model"],
+                            maximum_latency_ms=maximum_latency_ms,
+                        )
+                    )
+                    released = _uncached(
+                        release_model(
+                            serving_record=deployed.outputs["serving_record"],
+                            probe_decision=probed.outputs["decision"],
+                            model_name=model_name,
+                            model_store=model_store,
+                        )
+                    )
+                    kubernetes.use_field_path_as_env(
+                        released, env_name="POD_NAMESPACE", field_path="metadata.namespace"
+                    )
