@@ -1,0 +1,1 @@
+"""Evaluate: what the test rows say about a model, with intervals and slices."""

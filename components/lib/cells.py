@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-MAX_TEXT = 240
+MAX_TEXT = 600
 SIGNIFICANT_DIGITS = 4
 NOTHING = Markup('<span class="none">&#8211;</span>')
 

@@ -15,7 +15,7 @@ Spec = dict[str, Any]
 Row = Mapping[str, Any]
 
 SERIES = [f"var(--c{index})" for index in range(1, 7)]
-WIDTH, HEIGHT = 560, 260
+WIDTH, HEIGHT = 640, 280
 MAX_POINTS = 400
 MAX_BARS = 40
 

@@ -71,7 +71,7 @@ def regression(y: np.ndarray, values: np.ndarray) -> dict[str, Measure]:
 
 
 def equal_mass_bins(scores: np.ndarray, bins: int = CALIBRATION_BINS) -> np.ndarray:
-    """Bin numbers, shape (n,), of bins that hold about the same number of rows; ties stay together."""
+    """Bin numbers, shape (n,), of bins with about equally many rows; ties stay together."""
     edges = np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]) if len(scores) else []
     return np.searchsorted(np.unique(edges), scores, side="right")
 
@@ -160,21 +160,21 @@ def _macro_f1(y: np.ndarray, labels: np.ndarray, classes: int) -> Measure:
 def _calibration_error(truth: np.ndarray, score: np.ndarray, bins: np.ndarray) -> Measure:
     """Expected calibration error in bins of equal mass.
 
-    The mean over the rows of |observed share - mean probability| of their bin (Naeini et al., 2015),
-    with bins of equal mass for less bias (Nixon et al., Measuring Calibration in Deep Learning,
-    2019; Roelofs et al., Mitigating Bias in Calibration Error Estimation, 2022).
+    The mean over the rows of |observed share - mean probability| of their bin (Naeini et al.,
+    2015), with bins of equal mass for less bias (Nixon et al., Measuring Calibration in Deep
+    Learning, 2019; Roelofs et al., Mitigating Bias in Calibration Error Estimation, 2022).
     """
     gap = truth - score
 
     def measure(weights: np.ndarray) -> float:
-        return _ratio(np.abs(np.bincount(bins, weights * gap)).sum(), weights.sum())
+        return _ratio(float(np.abs(np.bincount(bins, weights * gap)).sum()), weights.sum())
 
     return measure
 
 
 def _explained(weights: np.ndarray, truth: np.ndarray, error: np.ndarray) -> float:
     spread = truth - _ratio(weights @ truth, weights.sum())
-    return 1 - _ratio(weights @ error**2, weights @ spread**2)
+    return 1 - _ratio(float(weights @ error**2), float(weights @ spread**2))
 
 
 def _mean(values: np.ndarray) -> Measure:

@@ -40,7 +40,7 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 }
 ROUNDS = 200
 LEVEL = 0.95
-MAX_WORK = 100_000_000
+MAX_WORK = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def bootstrap_intervals(
     y: np.ndarray,
     prediction: "Prediction",
     names: Sequence[str] | None = None,
+    *,
     rounds: int = ROUNDS,
     seed: int = 0,
     level: float = LEVEL,
@@ -96,14 +97,13 @@ def bootstrap_intervals(
         level: share of the rounds within the interval.
 
     Returns:
-        (low, high) by name; a metric that is undefined, or undefined in half of the rounds, is absent.
+        (low, high) by name; a metric that is undefined, here or in most rounds, is absent.
 
     Raises:
         ConfigurationError: a name is no metric of the task.
     """
     measures = _chosen(_measures(target, y, prediction), names or METRIC_NAMES[target.task])
-    columns = max(1, len(target.classes) if target.task == "multiclass" else 1)
-    draws = _resample(list(measures.values()), len(y), rounds, seed, columns)
+    draws = _resample(list(measures.values()), len(y), _rounds(target, y, rounds), seed)
     intervals = {}
     ones = np.ones(len(y))
     for name, values in zip(measures, draws.T, strict=True):
@@ -119,6 +119,7 @@ def paired_difference(
     candidate: "Prediction",
     other: "Prediction",
     name: str,
+    *,
     rounds: int = ROUNDS,
     seed: int = 0,
     level: float = LEVEL,
@@ -135,8 +136,7 @@ def paired_difference(
         ConfigurationError: `name` is no metric of the task.
     """
     pair = [_chosen(_measures(target, y, each), [name])[name] for each in (candidate, other)]
-    columns = max(1, len(target.classes) if target.task == "multiclass" else 1)
-    draws = _resample(pair, len(y), rounds, seed, columns)
+    draws = _resample(pair, len(y), _rounds(target, y, rounds), seed)
     sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
     ones = np.ones(len(y))
     return _interval(
@@ -174,11 +174,14 @@ def _chosen(measures: dict[str, Measure], names: Sequence[str]) -> dict[str, Mea
     return {name: measures[name] for name in names}
 
 
-def _resample(
-    measures: Sequence[Measure], rows: int, rounds: int, seed: int, columns: int
-) -> np.ndarray:
+def _rounds(target: Target, y: np.ndarray, rounds: int) -> int:
+    """Fewer rounds where the rows are so many that intervals are narrow and rounds are slow."""
+    columns = len(target.classes) if target.task == "multiclass" else 1
+    return min(rounds, max(50, MAX_WORK // max(1, len(y) * columns)))
+
+
+def _resample(measures: Sequence[Measure], rows: int, rounds: int, seed: int) -> np.ndarray:
     """Values under Poisson weights, shape (rounds, measures); NaN where undefined."""
-    rounds = min(rounds, max(50, MAX_WORK // max(1, rows * columns)))
     generator = np.random.default_rng(seed)
     draws = np.full((rounds, len(measures)), np.nan)
     for index in range(rounds):

@@ -37,7 +37,7 @@ class _Block:
     note: Markup = field(default_factory=Markup)
     name: str = ""
     parts: list[tuple[str, list[Markup]]] = field(default_factory=list)
-    head: list[tuple[Markup, bool]] = field(default_factory=list)
+    head: list[tuple[Markup, str]] = field(default_factory=list)
     rows: list[list[Markup]] = field(default_factory=list)
     total: int = 0
     spec: dict[str, Any] = field(default_factory=dict)
@@ -114,10 +114,8 @@ class Report:
         wide = len(columns) > MAX_COLUMNS
         hint = f" The first {MAX_COLUMNS} of {len(columns):,} columns are shown." if wide else ""
         shown = [list(row[:MAX_COLUMNS]) for row in rows[:MAX_ROWS]]
-        right = [_numeric([row[index] for row in shown]) for index in range(len(columns))][
-            :MAX_COLUMNS
-        ]
-        head = [(isolated(n, MAX_NAME), r) for n, r in zip(columns, right, strict=False)]
+        names = enumerate(columns[:MAX_COLUMNS])
+        head = [(isolated(name, MAX_NAME), _look([row[i] for row in shown])) for i, name in names]
         block = _Block("table", isolated(heading), isolated(note + hint, 4_000), total=len(rows))
         block.name = clipped(heading or "Table")
         block.head, block.rows = head, [[cell(value) for value in row] for row in shown]
@@ -143,7 +141,7 @@ class Report:
         fields = {
             "Verdict": lambda rule: chip(rule.verdict),
             "Rule": lambda rule: rule.name,
-            "What it says": lambda rule: isolated(rule.sentence, 1_000),
+            "What it says": lambda rule: rule.sentence,
             "Value": lambda rule: rule.value,
             "Bound": lambda rule: rule.bound,
             "Slice": lambda rule: rule.slice,
@@ -192,9 +190,13 @@ def _template() -> Any:
     return Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
 
 
-def _numeric(values: list[object]) -> bool:
+def _look(values: list[object]) -> str:
+    """The class of a column: "n" for mostly numbers, "w" for long texts, else none."""
     known = [value for value in values if value is not None and value != ""]
-    return bool(known) and all(is_number(value) for value in known)
+    if 2 * sum(is_number(value) for value in known) > len(known):
+        return "n"
+    texts = [value for value in known if isinstance(value, str) and not isinstance(value, Markup)]
+    return "w" if any(len(text) > 24 for text in texts) else ""
 
 
 def _interval(rule: Rule) -> object:

@@ -1,0 +1,1 @@
+"""Statistics, schema and anomalies of a table, by TFDV."""

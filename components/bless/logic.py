@@ -1,0 +1,118 @@
+"""Bless a model, or reject it with reasons."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shipway.components.bless.champion import Comparison, compare
+from shipway.components.bless.rules import bound_rules, default_rules, identity_rule, unseen_rule
+from shipway.components.lib.decision import Decision
+from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
+from shipway.components.lib.model_package import load_package
+from shipway.components.lib.reports import Report
+from shipway.components.lib.tables import count_rows
+
+logger = logging.getLogger(__name__)
+
+NEEDED = ("digest", "task", "rows", "metrics", "main_metric", "baselines", "slices")
+
+
+def bless(
+    evaluation: Path,
+    model: Path,
+    test: Path,
+    decision: Path,
+    report: Path,
+    *,
+    model_name: str,
+    model_store: str = "",
+    minimum_metrics: Mapping[str, float] | None = None,
+    maximum_metrics: Mapping[str, float] | None = None,
+) -> str:
+    """Decide whether a model may be registered.
+
+    Absolute rules: the bounds that were given, or else that the model is better than a constant and
+    that no slice collapses. Change rule: not worse than the champion beyond chance, on the same
+    rows. What cannot be measured fails.
+
+    Args:
+        evaluation: JSON file of the evaluation.
+        model: directory of the model package.
+        test: Dataset directory of the test rows.
+        decision: JSON file to write.
+        report: HTML page to write.
+        model_name: under which the champion stands in the store.
+        model_store: URI of the model store; empty skips the change rule.
+        minimum_metrics: inclusive lower bounds by metric.
+        maximum_metrics: inclusive upper bounds by metric.
+
+    Returns:
+        "blessed" or "rejected".
+
+    Raises:
+        ConfigurationError: the evaluation is not readable.
+        ModelPackageError: the package is damaged or of another version.
+        StoreError: the model store cannot be read.
+    """
+    measured = _read(evaluation)
+    package = load_package(model)
+    minimum, maximum = dict(minimum_metrics or {}), dict(maximum_metrics or {})
+    rules = [identity_rule(measured, package.digest, count_rows(test))]
+    given = bool(minimum or maximum)
+    rules += bound_rules(measured, minimum, maximum) if given else default_rules(measured)
+    rules += unseen_rule(measured)
+    comparison = compare(package, test, model_name, model_store)
+    decided = Decision("model", f"{model_name} {package.digest[:12]}", [*rules, comparison.rule])
+    verdict = "blessed" if decided.verdict == "pass" else "rejected"
+    _write_page(report, decided, verdict, measured, comparison)
+    decided.save(decision)
+    logger.info("%s is %s by %d rules.", decided.subject, verdict, len(decided.rules))
+    for rule in decided.failures:
+        logger.warning("%s", rule.sentence)
+    return verdict
+
+
+def _read(path: Path) -> dict[str, Any]:
+    cure = "Run evaluate_model again and pass its evaluation."
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"'{path}' is not an evaluation: {error}. {cure}") from error
+    missing = [name for name in NEEDED if not isinstance(value, dict) or name not in value]
+    if missing or value["task"] not in METRIC_NAMES:
+        what = f"it lacks {', '.join(missing)}" if missing else f"task {value['task']!r} is unknown"
+        raise ConfigurationError(f"'{path}' is not an evaluation: {what}. {cure}")
+    return dict(value)
+
+
+def _write_page(
+    path: Path, decided: Decision, verdict: str, measured: Mapping[str, Any], found: Comparison
+) -> None:
+    passed = len(decided.rules) - len(decided.failures)
+    if decided.failures:
+        lead = decided.failures[0].sentence
+    else:
+        lead = f"{decided.subject} passes all {passed} rules and may be registered."
+    report = Report("May this model ship?", lead, verdict)
+    report.add_decision(decided)
+    if found.candidate is not None and found.champion is not None:
+        names = [name for name in METRIC_NAMES[measured["task"]] if name in found.candidate]
+        rows = [
+            [
+                name,
+                found.candidate[name],
+                found.champion.get(name),
+                "higher" if HIGHER_IS_BETTER[name] else "lower",
+            ]
+            for name in names
+        ]
+        report.add_table(
+            "Candidate and champion",
+            ["Metric", "Candidate", f"Champion, version {found.version}", "Better"],
+            rows,
+            f"Both scored on the same {measured['rows']:,} test rows, each by its own plan.",
+        )
+    report.save(path)

@@ -1,0 +1,164 @@
+"""The absolute rules of the model gate: what an evaluation must show by itself."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from shipway.components.lib.decision import Rule, bound_rule
+from shipway.components.lib.errors import nearest
+from shipway.components.lib.metrics import METRIC_NAMES
+
+MIN_ROWS = 30
+MIN_SLICE_ROWS = 50
+
+
+def identity_rule(evaluation: Mapping[str, Any], digest: str, rows: int) -> Rule:
+    """Whether the evaluation is of this very model and these very rows.
+
+    Args:
+        evaluation: the JSON document of the evaluation.
+        digest: of the model to bless.
+        rows: of the test table to bless it on.
+    """
+    name, cure = "evaluation", "Evaluate this model on this test table, then bless it."
+    told = str(evaluation.get("digest", ""))
+    if told != digest:
+        text = f"The evaluation is of model {told[:12] or '(none)'}, not of {digest[:12]}. {cure}"
+        return Rule(name, "fail", text, told[:12], f"= {digest[:12]}")
+    if evaluation.get("rows") != rows:
+        text = (
+            f"The evaluation saw {evaluation.get('rows')} rows; the test table has {rows}. {cure}"
+        )
+        return Rule(name, "fail", text, None, f"= {rows} rows", n=rows)
+    text = f"The evaluation is of this model ({digest[:12]}) and of these {rows:,} test rows."
+    return Rule(name, "pass", text, digest[:12], n=rows)
+
+
+def bound_rules(
+    evaluation: Mapping[str, Any], minimum: Mapping[str, float], maximum: Mapping[str, float]
+) -> list[Rule]:
+    """One rule for each bound that was asked for; bounds are inclusive.
+
+    A metric that the task does not have, that could not be measured or that is not a number fails.
+
+    Args:
+        evaluation: the JSON document of the evaluation.
+        minimum: lower bounds by metric.
+        maximum: upper bounds by metric.
+    """
+    rules = [_bound_rule(evaluation, name, low, None) for name, low in minimum.items()]
+    return rules + [_bound_rule(evaluation, name, None, high) for name, high in maximum.items()]
+
+
+def _bound_rule(
+    evaluation: Mapping[str, Any], name: str, low: float | None, high: float | None
+) -> Rule:
+    task = str(evaluation["task"])
+    parameter = "minimum_metrics" if high is None else "maximum_metrics"
+    known = METRIC_NAMES[task]
+    if name not in known:
+        text = f"{parameter} names '{name}', which no {task} model has.{nearest(name, known)}"
+        return Rule(name, "fail", f"{text} It may name: {', '.join(known)}.")
+    metric = evaluation["metrics"].get(name, {})
+    ends = (metric.get("low"), metric.get("high"))
+    interval = None if None in ends else (float(ends[0]), float(ends[1]))
+    rows = evaluation["rows"]
+    rule = bound_rule(
+        name, metric.get("value"), minimum=low, maximum=high, n=rows, interval=interval
+    )
+    if rule.verdict == "pass":
+        return rule
+    cure = f"Train a better model, or change {parameter}['{name}']."
+    return replace(rule, sentence=f"{rule.sentence} {cure}")
+
+
+def default_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
+    """The rules without bounds: rows enough, better than a constant, no slice collapses."""
+    return [rows_rule(evaluation), baseline_rule(evaluation), *slice_rules(evaluation)]
+
+
+def rows_rule(evaluation: Mapping[str, Any]) -> Rule:
+    """Whether there are enough test rows for an interval to mean anything."""
+    rows = int(evaluation["rows"])
+    text = f"The test table has {rows:,} rows."
+    if rows < MIN_ROWS:
+        text += (
+            f" Intervals mean little below {MIN_ROWS}: raise test_fraction, bring more data, or "
+            "state the bounds to judge by in minimum_metrics or maximum_metrics."
+        )
+    return bound_rule("test_rows", float(rows), minimum=MIN_ROWS, sentence=text, n=rows)
+
+
+def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
+    """Whether the main metric beats the best constant with its whole interval.
+
+    The gain is measured on the same bootstrap rows as the constant; for AUC, whose constant is 0.5
+    on any rows, that is an interval wholly above 0.5.
+    """
+    main, gain = evaluation["main_metric"], evaluation.get("gain")
+    rows = evaluation["rows"]
+    if not gain or not _is_measured(gain):
+        text = (
+            f"{main} could not be measured on the {rows:,} test rows, so nothing shows that the "
+            "model is better than a constant. Bring test rows of every class."
+        )
+        return Rule("better_than_constant", "fail", text, bound="> 0", n=rows)
+    constant = evaluation["baselines"]["constant"][main]
+    value = evaluation["metrics"][main]["value"]
+    said = f"{main} is {value:.4g}, the best constant gets {constant:.4g}; "
+    if gain["low"] > 0:
+        text = said + "the model is better beyond chance."
+    else:
+        text = said + (
+            "that is not better beyond chance. Bring more rows or columns that tell more, "
+            "or look for a mistake in the label."
+        )
+    verdict = "pass" if gain["low"] > 0 else "fail"
+    interval = (gain["low"], gain["high"])
+    return Rule("better_than_constant", verdict, text, gain["value"], "> 0", "", rows, interval)
+
+
+def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
+    """A failure for each slice of 50 rows or more on which the model is worse than a constant."""
+    slices = [part for part in evaluation["slices"] if part["n"] >= MIN_SLICE_ROWS]
+    measured = [part for part in slices if _is_measured(part.get("gain"))]
+    main = evaluation["main_metric"]
+    rules = []
+    for part in measured:
+        gain = part["gain"]
+        if gain["high"] < 0:
+            text = (
+                f"Where {part['slice']}, {main} is {part['metrics'][main]:.4g} on {part['n']:,} "
+                "rows: worse than a constant beyond chance. Look at these rows; the model must not "
+                "decide about them."
+            )
+            interval = (gain["low"], gain["high"])
+            rule = Rule(
+                "slice", "fail", text, gain["value"], ">= 0", part["slice"], part["n"], interval
+            )
+            rules.append(rule)
+    if rules:
+        return rules
+    text = f"On none of {len(measured)} slices is {main} worse than a constant's."
+    if len(slices) > len(measured):
+        text += f" On {len(slices) - len(measured)} more it is undefined, as where one class is."
+    return [Rule("slice", "pass", text, float(len(measured)))]
+
+
+def unseen_rule(evaluation: Mapping[str, Any]) -> list[Rule]:
+    """A warning when the test rows hold classes that training never saw."""
+    unseen = evaluation.get("unseen_classes") or {}
+    if not unseen:
+        return []
+    named = ", ".join(f"'{name}' ({count:,} rows)" for name, count in list(unseen.items())[:10])
+    text = (
+        f"The test rows hold classes that training never saw: {named}. The model can never say "
+        "them; they count as errors of accuracy. Train on data that holds them."
+    )
+    return [Rule("unseen_classes", "warn", text, float(sum(unseen.values())))]
+
+
+def _is_measured(gain: Mapping[str, Any] | None) -> bool:
+    return bool(gain) and all(
+        isinstance(gain[end], int | float) for end in ("value", "low", "high") if gain is not None
+    )

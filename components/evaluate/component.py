@@ -1,0 +1,48 @@
+"""The KFP face of the evaluate step."""
+
+from typing import List
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from shipway.components.lib.images import TRAIN
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def evaluate_model(
+    model: Input[Model],
+    test: Input[Dataset],
+    evaluation: Output[Artifact],
+    metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
+    report: Output[HTML],
+    slice_columns: List[str] = [],
+):
+    """Measure a model on the test rows: metrics with intervals, slices, baselines, curves.
+
+    Args:
+        model: Model package.
+        test: Test rows, which nothing before has read.
+        evaluation: JSON with every figure and the digest of the model.
+        metrics: Value of each metric.
+        classification: ROC curve and confusion matrix; empty for a regression.
+        report: Whether the model can ship, on one page.
+        slice_columns: Columns whose values are evaluated one by one; empty chooses some.
+    """
+    from pathlib import Path
+
+    from shipway.components.evaluate.logic import evaluate
+
+    found = evaluate(
+        model=Path(model.path),
+        test=Path(test.path),
+        evaluation=Path(evaluation.path),
+        report=Path(report.path),
+        slice_columns=slice_columns,
+    )
+    metrics.metadata.update(found.metrics)
+    evaluation.metadata.update(found.metadata)
+    if found.confusion[0]:
+        classification.log_confusion_matrix(*found.confusion)
+    if found.roc[0]:
+        classification.log_roc_curve(*found.roc)

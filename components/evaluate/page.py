@@ -1,0 +1,166 @@
+"""The page of an evaluation: first whether the model can ship, then where it is strong and weak."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shipway.components.lib import charts
+from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.metrics import HIGHER_IS_BETTER
+from shipway.components.lib.reports import Report
+
+
+def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
+    """Write the HTML page.
+
+    Args:
+        path: of the page.
+        document: the evaluation, as its JSON file holds it.
+        held: the scored test rows, for the charts that need every row.
+    """
+    better = bool(document["gain"]) and document["gain"]["low"] > 0
+    report = Report(
+        f"Evaluation of {document['model_name']}", _lead(document), "pass" if better else "fail"
+    )
+    _add_metrics(report, document)
+    _add_slices(report, document)
+    if document["task"] == "binary":
+        _add_roc(report, document)
+    _add_calibration(report, document)
+    _add_confusion(report, document)
+    if document["task"] == "regression":
+        errors = np.asarray(held.prediction.values, dtype=np.float64) - held.y
+        note = "Left of zero the model said too little, right of zero too much."
+        spec = charts.histogram(errors, "prediction minus truth")
+        report.add_figure("Errors", spec, note)
+    report.add_text("What was evaluated", _subject(document))
+    report.save(path)
+
+
+def _lead(document: dict[str, Any]) -> str:
+    main, rows = document["main_metric"], f"{document['rows']:,} test rows"
+    metric, gain = document["metrics"].get(main), document["gain"]
+    if metric is None or gain is None:
+        return f"{main} could not be measured on {rows}: bring test rows of every class."
+    constant = document["baselines"]["constant"][main]
+    percent = f"{document['level']:.0%}"
+    said = f"{main} is {metric['value']:.4g} on {rows}"
+    if metric["low"] is not None:
+        said += f" ({percent} interval {metric['low']:.4g} to {metric['high']:.4g})"
+    said += f"; the best constant answer gets {constant:.4g}. "
+    if gain["low"] > 0:
+        return said + "The model is better than that beyond chance."
+    if gain["high"] < 0:
+        return said + "The model is worse than no model: do not ship it."
+    return said + "The difference may be chance: do not ship it on these rows alone."
+
+
+def _add_metrics(report: Report, document: dict[str, Any]) -> None:
+    constants = document["baselines"]["constant"]
+    rows = [
+        [
+            name,
+            metric["value"],
+            metric["low"],
+            metric["high"],
+            constants.get(name),
+            "higher" if HIGHER_IS_BETTER[name] else "lower",
+        ]
+        for name, metric in document["metrics"].items()
+    ]
+    columns = ["Metric", "Value", "Low", "High", "Constant", "Better"]
+    note = (
+        f"Low and high are the ends of a {document['level']:.0%} bootstrap interval over the rows. "
+        "The constant is the best answer that looks at no column. Precision, recall, F1 and "
+        "accuracy hold at the model's own threshold."
+    )
+    if document["unseen_classes"]:
+        unseen = ", ".join(f"{name} ({n:,})" for name, n in document["unseen_classes"].items())
+        note += f" Rows of classes that training never saw count as errors of accuracy: {unseen}."
+    report.add_table("Metrics", columns, rows, note)
+
+
+def _add_slices(report: Report, document: dict[str, Any]) -> None:
+    slices, main = document["slices"], document["main_metric"]
+    if not slices:
+        text = "No column of text or booleans with 2 to 8 values was found; name slice_columns."
+        report.add_text("Slices", text)
+        return
+    others = [name for name in document["metrics"] if name != main]
+    rows = []
+    for part in slices:
+        low, high = part.get("interval") or (None, None)
+        values = [part["metrics"].get(name) for name in others]
+        rows.append([part["slice"], part["n"], part["metrics"].get(main), low, high, *values])
+    bars = [
+        {"slice": part["slice"], main: part["metrics"][main], "low": part["interval"][0]}
+        | {"high": part["interval"][1]}
+        for part in slices
+        if part.get("interval")
+    ]
+    if bars:
+        spec = charts.bars(bars, "slice", main, interval=("low", "high"))
+        report.add_figure(f"{main} by slice", spec, "Slices of 50 rows or more, with intervals.")
+    note = "A metric that is undefined on a slice, such as AUC where one class is, is left empty."
+    report.add_table("Slices", ["Slice", "Rows", main, "Low", "High", *others], rows, note)
+
+
+def _add_roc(report: Report, document: dict[str, Any]) -> None:
+    names = ("false positive rate", "true positive rate")
+    points = [dict(zip(names, point, strict=False)) for point in document["roc"]]
+    if points:
+        spec = charts.line(points, *names, diagonal=True, description="ROC curve.")
+        report.add_figure("ROC curve", spec, "The dashed line is guessing.")
+
+
+def _add_calibration(report: Report, document: dict[str, Any]) -> None:
+    table, task = document["calibration"], document["task"]
+    if not table:
+        return
+    said = {
+        "binary": f"probability of {document['positive_class']}",
+        "multiclass": "probability of the predicted class",
+        "regression": "predicted value",
+    }[task]
+    came = "observed mean" if task == "regression" else "observed share"
+    rows = [row | {said: row["predicted"], came: row["observed"]} for row in table]
+    band = ("low", "high") if task == "regression" else None
+    diagonal = task != "regression"
+    spec = charts.line(rows, said, came, band=band, diagonal=diagonal, points=True)
+    note = "Ten bins of about equally many rows. " + (
+        "The band holds the middle 80% of what was observed."
+        if task == "regression"
+        else "On the dashed line a probability means what it says."
+    )
+    report.add_figure("Calibration", spec, note)
+
+
+def _add_confusion(report: Report, document: dict[str, Any]) -> None:
+    names, matrix = document["confusion"]["classes"], document["confusion"]["matrix"]
+    if not names:
+        return
+    cells = [
+        {"true": true, "predicted": predicted, "rows": count}
+        for true, counts in zip(names, matrix, strict=True)
+        for predicted, count in zip(names, counts, strict=True)
+    ]
+    spec = charts.heatmap(cells, "predicted", "true", "rows", text=",d")
+    report.add_figure(
+        "Confusion matrix", spec, "Rows of the test table by true and predicted class."
+    )
+
+
+def _subject(document: dict[str, Any]) -> str:
+    lines = [
+        f"Model {document['model_name']}, digest {document['digest'][:12]}, predicts "
+        f"{document['label']} ({document['task']}).",
+        f"- {document['rows']:,} test rows, read here for the first time.",
+    ]
+    if document["threshold"] is not None:
+        positive, threshold = document["positive_class"], document["threshold"]
+        lines.append(f"- Says {positive} from a probability of {threshold:.4g} on.")
+    counts = document["class_counts"]
+    if counts:
+        lines.append("- Rows by class: " + ", ".join(f"{k} {n:,}" for k, n in counts.items()) + ".")
+    return "\n".join(lines)

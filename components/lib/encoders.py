@@ -1,0 +1,145 @@
+"""How one raw column becomes numbers: one definition for a single cell, used for batches as well.
+
+A batch is encoded by its distinct values: each is encoded as a single cell would be, so that both
+ways agree to the bit by construction. Numbers alone have a vectorised way, which is a mere cast.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shipway.components.lib.kinds import (
+    is_moment,
+    is_number,
+    parse_boolean,
+    parse_moment,
+    parse_number,
+)
+from shipway.components.lib.tables import json_value
+
+Encoder = Callable[[Any], Sequence[float]]
+EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """What becomes of one raw column.
+
+    Attributes:
+        name: the raw column.
+        kind: "number", "text_number", "boolean", "datetime", "category" or "category_many".
+        dtype: what a caller sends: "number", "string" or "boolean".
+        outputs: names of the features made of it.
+        reason: why it is of this kind.
+        nullable: whether training rows had it missing.
+        minimum: smallest number seen in training; None where it is no number.
+        maximum: largest number seen in training.
+        categories: the values seen in training, of a category with few.
+        parts: of a datetime, which parts of it are features.
+        table: of a category, the features by value.
+        unseen: of a category, the features of a value that training did not see.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    outputs: list[str]
+    reason: str
+    nullable: bool
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    table: dict[str, list[float]] = field(default_factory=dict)
+    unseen: list[float] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+def _number(value: Any) -> Sequence[float]:
+    number = float(value)
+    return (number,) if math.isfinite(number) else (math.nan,)
+
+
+def _text_number(value: Any) -> Sequence[float]:
+    return (parse_number(value),) if isinstance(value, str) else _number(value)
+
+
+def _boolean(value: Any) -> Sequence[float]:
+    return (parse_boolean(value),) if isinstance(value, str) else (float(value),)
+
+
+def _datetime(parts: Sequence[str]) -> Encoder:
+    missing = (math.nan,) * len(parts)
+
+    def encode(value: Any) -> Sequence[float]:
+        moment = parse_moment(value)
+        if moment is None:
+            return missing
+        seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+        everything = {
+            "month": moment.month,
+            "day": moment.day,
+            "weekday": moment.weekday(),
+            "hour": moment.hour + moment.minute / 60,
+            "days": moment.toordinal() - EPOCH_DAY + seconds / 86_400,
+        }
+        return [float(everything[part]) for part in parts]
+
+    return encode
+
+
+def _category(table: dict[str, list[float]], unseen: Sequence[float]) -> Encoder:
+    def encode(value: Any) -> Sequence[float]:
+        return table.get(value if value in table else str(value).strip(), unseen)
+
+    return encode
+
+
+def encoder_of(plan: ColumnPlan) -> Encoder:
+    """The function that makes features of one cell that is not missing."""
+    if plan.kind == "datetime":
+        return _datetime(plan.parts)
+    if plan.kind in ("category", "category_many"):
+        return _category(plan.table, plan.unseen)
+    return {"number": _number, "text_number": _text_number, "boolean": _boolean}[plan.kind]
+
+
+def encode_column(plan: ColumnPlan, column: pa.ChunkedArray) -> np.ndarray:
+    """Make features of a column.
+
+    Returns:
+        float64 of shape (n, len(plan.outputs)), NaN where the cell is missing.
+    """
+    if plan.kind in ("number", "boolean") and is_number(column.type):
+        return numbers(column)[:, None]
+    return encode_distinct(column, encoder_of(plan), len(plan.outputs))
+
+
+def encode_distinct(column: pa.ChunkedArray, encode: Encoder, width: int) -> np.ndarray:
+    """Apply a cell's encoder to each distinct value of a column, and spread the results."""
+    encoded = pc.dictionary_encode(column)
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # no rows: nothing was combined
+        return np.empty((0, width))
+    convert = json_value if is_moment(column.type) else (lambda value: value)
+    results = [encode(convert(value)) for value in encoded.dictionary.to_pylist()]
+    rows = np.array([*results, (math.nan,) * width], dtype=np.float64).reshape(-1, width)
+    codes = pc.fill_null(encoded.indices, len(results)).to_numpy(zero_copy_only=False)
+    return np.asarray(rows[codes])
+
+
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers as float64, NaN for what is missing or not finite; shape (n,)."""
+    values = pc.cast(column, pa.float64(), safe=False)
+    array = np.array(values.to_numpy(), dtype=np.float64)
+    array[~np.isfinite(array)] = math.nan
+    return array

@@ -1,0 +1,114 @@
+"""A model's predictions for the test rows, beside their true labels: what a judgement rests on."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shipway.components.lib.errors import DataError, nearest
+from shipway.components.lib.tables import json_value, read_batches, read_schema
+from shipway.components.lib.task import Target
+
+if TYPE_CHECKING:
+    from shipway.components.lib.model_package import ModelPackage
+    from shipway.components.lib.scoring import Prediction
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Test rows as a model saw them.
+
+    Attributes:
+        target: the model's task and classes.
+        y: true labels, shape (n,): values, or codes with -1 for a class training never saw.
+        prediction: of the same rows.
+        unseen: rows by class, of the classes that training never saw.
+    """
+
+    target: Target
+    y: np.ndarray
+    prediction: "Prediction"
+    unseen: dict[str, int]
+
+
+def score_held_out(package: "ModelPackage", test: Path) -> HeldOut:
+    """Score a test Dataset batch by batch, with the model's own plan.
+
+    Raises:
+        DataError: the table is empty, lacks the label or a column of the model, or a label is
+            missing.
+    """
+    from shipway.components.lib.scoring import Scorer
+
+    signature = package.signature
+    target = Target(signature.task, list(signature.classes), signature.positive_class)
+    names = read_schema(test).names
+    if signature.label not in names:
+        raise DataError(
+            f"The test table has no column '{signature.label}', the label of model "
+            f"'{signature.name}'.{nearest(signature.label, names)} Split the table that the model "
+            "was trained on."
+        )
+    scorer = Scorer(package.booster, signature)
+    parts: list[Prediction] = []
+    labels: list[pa.Array] = []
+    for batch in read_batches(test):
+        if batch.num_rows:
+            parts.append(scorer.score_table(pa.Table.from_batches([batch])))
+            labels.append(batch.column(signature.label))
+    if not parts:
+        raise DataError("The test table has no rows; raise test_fraction or bring more data.")
+    y, unseen = _encoded(target, pa.chunked_array(labels))
+    return HeldOut(target, y, _joined(parts), unseen)
+
+
+def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":
+    """The prediction of some rows.
+
+    Args:
+        prediction: of n rows.
+        rows: a mask of shape (n,), or row numbers.
+    """
+    from shipway.components.lib.scoring import Prediction
+
+    parts = (prediction.probabilities, prediction.labels, prediction.values)
+    return Prediction(*(None if part is None else part[rows] for part in parts))
+
+
+def _joined(parts: "list[Prediction]") -> "Prediction":
+    from shipway.components.lib.scoring import Prediction
+
+    if len(parts) == 1:
+        return parts[0]
+    fields = ("probabilities", "labels", "values")
+    columns = [[getattr(part, name) for part in parts] for name in fields]
+    return Prediction(*(None if c[0] is None else np.concatenate(c) for c in columns))
+
+
+def _encoded(target: Target, labels: pa.ChunkedArray) -> tuple[np.ndarray, dict[str, int]]:
+    """Labels as numbers; a class that training never saw becomes -1 and is counted."""
+    if target.task == "regression" or labels.null_count:
+        return target.encode(labels), {}
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.cast(labels.type.value_type)
+    distinct = pc.unique(labels)
+    strange = [value for value in distinct if not _knows(target, value, labels.type)]
+    if not strange:
+        return target.encode(labels), {}
+    unseen = pc.is_in(labels, value_set=pa.array(strange, labels.type)).to_numpy()
+    y = np.full(len(labels), -1, dtype=np.int32)
+    y[~unseen] = target.encode(labels.filter(pa.array(~unseen)))
+    counts = Counter(str(json_value(v)) for v in labels.filter(pa.array(unseen)).to_pylist())
+    return y, dict(counts.most_common())
+
+
+def _knows(target: Target, value: pa.Scalar, kind: pa.DataType) -> bool:
+    try:
+        target.encode(pa.array([value.as_py()], kind))
+    except DataError:
+        return False
+    return True

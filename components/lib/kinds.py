@@ -1,0 +1,136 @@
+"""What a raw column is: a number, numbers in text, a boolean, a date, a category, or nothing to use.
+
+A column is looked at once, on the training rows. Text is judged by its distinct values.
+"""
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MAX_CODES = 32
+IDENTIFIER_SHARE = 0.95
+IDENTIFIER_ROWS = 50
+PARSED_SHARE = 0.95
+FREE_TEXT_WORDS = 5
+
+_NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?\Z", re.ASCII)
+_BOOLEANS = {
+    "true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "on": 1.0,
+    "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0, "off": 0.0,
+}  # fmt: skip
+
+
+def parse_number(text: str) -> float:
+    """A number that stands in text; NaN for what is none. "1,234.5" has thousands separators."""
+    text = text.strip()
+    if not _NUMBER.match(text) or not any(sign.isdigit() for sign in text):
+        return math.nan
+    try:
+        value = float(text.replace(",", ""))
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def parse_boolean(text: str) -> float:
+    """1.0 or 0.0 for a word of yes or no; NaN for another."""
+    return _BOOLEANS.get(text.strip().lower(), math.nan)
+
+
+def parse_moment(text: str) -> datetime.datetime | None:
+    """A date or a time in ISO 8601, in UTC when it names a zone; None for what is none."""
+    text = text.strip()
+    if len(text) < 8 or not text[:4].isdigit():
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds numbers."""
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_moment(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds dates or times."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def kind_of(column: pa.ChunkedArray) -> tuple[str, str]:
+    """The kind of a column, and why.
+
+    Args:
+        column: the training rows' values.
+
+    Returns:
+        One of "number", "text_number", "boolean", "datetime", "category", "category_many", "drop",
+        and a short reason.
+    """
+    if column.null_count == len(column):
+        return "drop", "every value is missing"
+    if is_number(column.type):
+        return _kind_of_numbers(column)
+    if pa.types.is_boolean(column.type):
+        distinct = len(pc.unique(column.drop_null()))
+        return ("boolean", "true or false") if distinct > 1 else ("drop", "it has one value only")
+    if is_moment(column.type):
+        distinct = len(pc.unique(column.drop_null()))
+        return ("datetime", "a date or time") if distinct > 1 else ("drop", "it has one value only")
+    if is_text(column.type):
+        return _kind_of_text(column)
+    return "drop", f"no rule for columns of type {column.type}"
+
+
+def _kind_of_numbers(column: pa.ChunkedArray) -> tuple[str, str]:
+    values = pc.cast(column.drop_null(), pa.float64())
+    values = values.filter(pc.is_finite(values))
+    if not len(values):
+        return "drop", "no value is finite"
+    bounds = pc.min_max(values)
+    if bounds["min"].as_py() == bounds["max"].as_py():
+        if column.null_count:
+            return "number", "one value or missing"
+        return "drop", "it has one value only"
+    return "number", "numbers"
+
+
+def _kind_of_text(column: pa.ChunkedArray) -> tuple[str, str]:
+    known = column.drop_null()
+    values = [text for text in pc.unique(known).to_pylist() if text.strip()]
+    if not values:
+        return "drop", "every value is blank"
+    if len(values) == 1 and not column.null_count:
+        return "drop", "it has one value only"
+    if _share(values, lambda text: not math.isnan(parse_number(text))) >= PARSED_SHARE:
+        return "text_number", "numbers in text"
+    if len(values) <= 4 and all(not math.isnan(parse_boolean(text)) for text in values):
+        return "boolean", "words of yes and no"
+    if _share(values, lambda text: parse_moment(text) is not None) >= PARSED_SHARE:
+        return "datetime", "dates or times in text"
+    if len(values) <= MAX_CODES:
+        return "category", f"{len(values)} values"
+    if len(values) >= IDENTIFIER_SHARE * len(known) and len(known) >= IDENTIFIER_ROWS:
+        return "drop", "an identifier: nearly every row has a value of its own"
+    words = sum(text.count(" ") + 1 for text in values) / len(values)
+    if words > FREE_TEXT_WORDS and len(values) > 0.5 * len(known):
+        return "drop", "free text"
+    return "category_many", f"{len(values):,} values"
+
+
+def _share(values: Sequence[str], holds: Callable[[str], bool]) -> float:
+    looked_at = values[:2000]
+    return sum(holds(text) for text in looked_at) / len(looked_at)

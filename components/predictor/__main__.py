@@ -1,0 +1,62 @@
+"""`python -m shipway.components.predictor --model_dir DIR`: load, prove, then answer."""
+
+import logging
+import sys
+import time
+
+from shipway.components.lib.errors import ShipwayError
+from shipway.components.predictor.listener import bind
+from shipway.components.predictor.settings import Settings, parse_settings
+
+logger = logging.getLogger("shipway.components.predictor")
+
+REFUSED = 3
+
+
+def main() -> int:
+    """Serve until a signal.
+
+    Returns:
+        The exit status: 0 after a signal, 3 when the model or the port is refused.
+    """
+    began = time.monotonic()
+    settings = parse_settings(sys.argv[1:])
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    for noisy in ("kserve", "kserve.trace"):  # three lines and a stack trace for each request
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        _serve(settings, began)
+    except ShipwayError as error:
+        logger.error("%s", error)
+        return REFUSED
+    return 0
+
+
+def _serve(settings: Settings, began: float) -> None:
+    listener = bind(settings.host, settings.http_port, settings.reuse_port)
+    from shipway.components.predictor.loading import load_engine
+
+    engine = load_engine(settings)
+    sys.argv[1:] = ["--configure_logging", "false"]  # the SDK reads it when it is imported
+    from shipway.components.predictor.server import Server
+
+    host, port = listener.getsockname()[:2]
+    logger.info(
+        "Model '%s' %s(%s) answers on http://%s:%d/v1/models/%s:predict after %.1f s.",
+        engine.name,
+        f"version {engine.version} " if engine.version else "",
+        engine.digest[:12],
+        host,
+        port,
+        engine.name,
+        time.monotonic() - began,
+    )
+    Server(settings).run(engine, listener)
+    logger.info("Stopped.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""V1 requests: `{"instances": [...]}` with rows as objects by column name, or as lists in order."""
+
+from typing import Any
+
+from shipway.components.predictor.columns import Place, Schema
+from shipway.components.predictor.refusals import Refusal, listed, shown
+
+EXAMPLE = 'send {"instances": [{"column": value, ...}, ...]}'
+
+
+def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, list[Any]]:
+    """The cells of a V1 request, column by column.
+
+    Args:
+        payload: the parsed body.
+        schema: the columns that the model takes.
+        max_rows: how many rows a request may hold.
+
+    Returns:
+        For each column of the schema, in its order, a list of n cells.
+
+    Raises:
+        Refusal: the body is not such a request, or a row or a cell is not as the schema says.
+    """
+    if not isinstance(payload, dict):
+        raise Refusal(f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.")
+    if "instances" not in payload:
+        held = listed([str(key) for key in payload]) or "nothing"
+        raise Refusal(f"The body has no 'instances', but {held}: {EXAMPLE}.")
+    rows = payload["instances"]
+    if not isinstance(rows, list):
+        raise Refusal(f"'instances' must be a list of rows; {shown(rows)} came: {EXAMPLE}.")
+    if not rows:
+        raise Refusal(f"'instances' is empty; there is nothing to predict: {EXAMPLE}.")
+    check_row_count(len(rows), max_rows)
+    if isinstance(rows[0], dict):
+        columns = _from_objects(rows, schema)
+    elif isinstance(rows[0], list):
+        columns = _from_lists(rows, schema)
+    else:
+        raise Refusal(f"Row 0 must be an object or a list; {shown(rows[0])} came: {EXAMPLE}.")
+    return {
+        column.name: column.check(columns[column.name], _place(column.name))
+        for column in schema.columns
+    }
+
+
+def check_row_count(count: int, max_rows: int) -> None:
+    """Refuse a request of too many rows, as 413."""
+    if count > max_rows:
+        raise Refusal(
+            f"The request holds {count:,} rows; this server takes at most {max_rows:,} at once. "
+            "Send them in parts.",
+            413,
+        )
+
+
+def _place(name: str) -> Place:
+    return lambda index: f"Row {index}, column '{name}'"
+
+
+def _from_objects(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise Refusal(
+                f"Row {index} must be an object like row 0; {shown(row)} came. Do not mix them."
+            )
+    columns: dict[str, list[Any]] = {}
+    try:
+        for name in schema.names:
+            columns[name] = [row[name] for row in rows]
+    except KeyError:
+        index, names = next((i, list(row)) for i, row in enumerate(rows) if name not in row)
+        raise schema.missing(f"Row {index}", name, names) from None
+    for index, row in enumerate(rows):
+        if not row.keys() <= schema.known:
+            stranger = next(name for name in row if name not in schema.known)
+            raise schema.unknown(f"Row {index}", stranger)
+    return columns
+
+
+def _from_lists(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
+    width = len(schema.names)
+    for index, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise Refusal(
+                f"Row {index} must be a list like row 0; {shown(row)} came. Do not mix them."
+            )
+        if len(row) != width:
+            raise Refusal(
+                f"Row {index} has {len(row)} values; this model takes {width}, in this order: "
+                f"{listed(list(schema.names))}. Rows by column name are safer."
+            )
+    return {name: list(cells) for name, cells in zip(schema.names, zip(*rows), strict=True)}

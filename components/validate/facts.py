@@ -1,0 +1,124 @@
+"""The few facts about each column that rules and the page need, read out of TFDV's statistics."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shipway.components.lib.tables import read_batches, read_schema
+from shipway.components.validate.casting import ColumnCast, cast_column
+from shipway.components.validate.statistics import Profile
+
+MAX_CELLS = 20_000_000
+SKETCH_BUCKETS = 1_000
+FREQUENT = 0.01
+
+
+@dataclass
+class ColumnFacts:
+    """What one column looks like.
+
+    Attributes:
+        name: the column.
+        kind: "integer", "number", "text", "true/false", "time", ...
+        rows: number of rows.
+        missing: rows without a value.
+        distinct: number of distinct values (an estimate above some 16,000), None if not counted.
+        minimum: of numbers and times (seconds since 1970), None otherwise.
+        median: as `minimum`.
+        maximum: as `minimum`.
+        mean: as `minimum`.
+        top: the most frequent texts with their counts.
+        shape: counts of ten bins of equal width, or of the most frequent values.
+        note: how the column was changed before measuring; empty when it was not.
+    """
+
+    name: str
+    kind: str
+    rows: int
+    missing: int = 0
+    distinct: int | None = None
+    minimum: float | None = None
+    median: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    top: list[tuple[str, int]] = field(default_factory=list)
+    shape: list[float] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the rows without a value, 0 to 1."""
+        return self.missing / self.rows if self.rows else 0.0
+
+
+def column_facts(profile: Profile, path: Path) -> list[ColumnFacts]:
+    """The facts of every column, in table order.
+
+    Args:
+        profile: as measured.
+        path: the Dataset, read again column by column where distinct numbers are to be counted.
+    """
+    datasets = profile.statistics.datasets
+    features = (
+        {feature.path.step[0]: feature for feature in datasets[0].features} if datasets else {}
+    )
+    count_all = profile.rows * len(profile.casts) <= MAX_CELLS
+    facts = []
+    for cast in profile.casts:
+        fact = ColumnFacts(cast.name, cast.kind, profile.rows, note=cast.note)
+        if cast.name in features:
+            _read(fact, features[cast.name])
+        plain = cast.target is not None and not pa.types.is_nested(cast.target)
+        if plain and fact.distinct is None and (count_all or _may_identify(fact)):
+            fact.distinct = _count_distinct(path, cast)
+        facts.append(fact)
+    return facts
+
+
+def _read(fact: ColumnFacts, feature: Any) -> None:
+    kind = feature.WhichOneof("stats")
+    stats = getattr(feature, kind)
+    common = stats.common_stats if kind != "common_stats" else stats
+    fact.missing = int(fact.rows - common.num_non_missing)
+    if not fact.present:
+        return
+    if kind == "num_stats":
+        fact.minimum, fact.maximum = stats.min, stats.max
+        fact.median, fact.mean = stats.median, stats.mean
+        bins = [h for h in stats.histograms if h.type == h.STANDARD]
+        fact.shape = [bucket.sample_count for bucket in bins[0].buckets] if bins else []
+    elif kind in ("string_stats", "bytes_stats"):
+        fact.distinct = int(stats.unique)
+    if kind == "string_stats":
+        # The sketch counts frequent values only: elsewhere its order and counts mean nothing.
+        exact = fact.distinct is not None and fact.distinct <= SKETCH_BUCKETS
+        top = [t for t in stats.top_values if exact or t.frequency >= FREQUENT * fact.rows]
+        fact.top = [(value.value, int(value.frequency)) for value in top[:3]]
+        fact.shape = [bucket.sample_count for bucket in stats.rank_histogram.buckets[:10]]
+        fact.shape = fact.shape if top else []
+
+
+def read_column(path: Path, name: str) -> pa.ChunkedArray:
+    """One column of a Dataset directory, whole."""
+    kind = read_schema(path).field(name).type
+    return pa.chunked_array([batch.column(0) for batch in read_batches(path, [name])], kind)
+
+
+def _count_distinct(path: Path, cast: ColumnCast) -> int:
+    chunks = [cast_column(chunk, cast)[0] for chunk in read_column(path, cast.name).chunks]
+    return int(pc.count_distinct(pa.chunked_array(chunks, cast.target)).as_py())
+
+
+def _may_identify(fact: ColumnFacts) -> bool:
+    """Whether whole numbers span enough values to be all different."""
+    if fact.kind != "integer" or fact.minimum is None or fact.maximum is None:
+        return False
+    return fact.maximum - fact.minimum + 1 >= 0.9 * fact.present

@@ -1,0 +1,186 @@
+"""The project's own rules about a table: what no schema that was inferred from it could find."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from shipway.components.lib.decision import Rule
+from shipway.components.lib.errors import DataError
+from shipway.components.lib.task import infer_task
+from shipway.components.validate.casting import UNMEASURED
+from shipway.components.validate.facts import ColumnFacts, read_column
+from shipway.components.validate.statistics import Profile
+
+MINIMUM_ROWS = 50
+MINIMUM_CLASS_ROWS = 10
+MISSING_SHARE = 0.9
+IDENTIFIER_SHARE = {"text": 0.95, "integer": 0.99}
+NUMBER_SHARE = 0.9
+
+Finding = tuple[str, float, str]
+
+
+def data_rules(profile: Profile, facts: list[ColumnFacts], label: str, path: Path) -> list[Rule]:
+    """All rules: rows, label, and what is odd about a column (warnings).
+
+    Args:
+        profile: as measured.
+        facts: of every column.
+        label: the column to predict; it is in the table.
+        path: the Dataset, from which the label is read.
+    """
+    rules = [_row_rule(profile.rows)]
+    rules += label_rules(path, label, next(fact for fact in facts if fact.name == label))
+    for name, look, fine in _CHECKS:
+        found = [
+            Rule(name, "warn", sentence, value, bound, f"column {fact.name}", fact.rows)
+            for fact in facts
+            if fact.name != label
+            for sentence, value, bound in look(fact, profile)
+        ]
+        rules += found or [Rule(name, "pass", fine)]
+    return rules
+
+
+def _row_rule(rows: int) -> Rule:
+    enough = rows >= MINIMUM_ROWS
+    sentence = f"The table has {rows:,} rows."
+    if not enough:
+        sentence = (
+            f"The table has {rows:,} rows; at least {MINIMUM_ROWS} are needed to train and to "
+            "test. Give more data, or check which rows were dropped on ingest."
+        )
+    verdict = "pass" if enough else "fail"
+    return Rule("data.rows", verdict, sentence, float(rows), f">= {MINIMUM_ROWS}", n=rows)
+
+
+def label_rules(path: Path, label: str, fact: ColumnFacts) -> list[Rule]:
+    """The label has a value in every row, can be learnt, and no class of it is too rare."""
+    where = f"column {label}"
+    missing = f"The label '{label}' is missing in {fact.missing:,} of {fact.rows:,} rows"
+    verdict = "fail" if fact.missing else "pass"
+    cure = f"{missing}; drop those rows." if fact.missing else f"The label '{label}' has no gaps."
+    rules = [Rule("label.missing", verdict, cure, float(fact.missing), "<= 0", where, fact.rows)]
+    labels = read_column(path, label)
+    try:
+        target = infer_task(labels)
+    except DataError as error:
+        return [*rules, Rule("label.learnable", "fail", str(error), slice=where)]
+    known = f" with {len(target.classes)} classes" if target.classes else ""
+    said = f"The label '{label}' is a {target.task} target{known}."
+    rules.append(Rule("label.learnable", "pass", said, slice=where))
+    if target.task == "regression":
+        return rules
+    counted = pc.value_counts(pc.drop_null(labels)).to_pylist()
+    rare = sorted((c["counts"], str(c["values"])) for c in counted)
+    rare = [(count, name) for count, name in rare if count < MINIMUM_CLASS_ROWS]
+    bound = f">= {MINIMUM_CLASS_ROWS}"
+    rules += [
+        Rule(
+            "label.class_rows",
+            "warn",
+            f"Class '{name}' of the label '{label}' has {count:,} rows; with fewer than "
+            f"{MINIMUM_CLASS_ROWS} it can hardly be learnt or tested. Give more, or merge classes.",
+            float(count),
+            bound,
+            f"{label}={name}",
+            count,
+        )
+        for count, name in rare
+    ]
+    if not rare:
+        least = min(c["counts"] for c in counted)
+        said = f"Every class of the label '{label}' has at least {least:,} rows."
+        rules.append(Rule("label.class_rows", "pass", said, float(least), bound, where))
+    return rules
+
+
+def _empty(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    if fact.present or not fact.rows or fact.note.startswith(UNMEASURED):
+        return []
+    return [
+        (f"Column '{fact.name}' holds no value at all; nothing can be learnt from it.", 1.0, "")
+    ]
+
+
+def _mostly_missing(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    share = fact.missing_share
+    if not fact.present or share <= MISSING_SHARE:
+        return []
+    said = (
+        f"Column '{fact.name}' is missing in {fact.missing:,} of {fact.rows:,} rows ({share:.1%}); "
+        "check its source, or exclude it."
+    )
+    return [(said, share, f"<= {MISSING_SHARE}")]
+
+
+def _constant(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    constant = fact.distinct == 1 or (fact.minimum is not None and fact.minimum == fact.maximum)
+    if not constant or fact.present < 2 or fact.kind.startswith("list"):
+        return []
+    held = fact.top[0][0] if fact.top else f"{fact.minimum or 0.0:.12g}"
+    gaps = " where it is not missing" if fact.missing else ""
+    said = f"Column '{fact.name}' is always '{held[:60]}'{gaps}; it says nothing about the label."
+    return [(said, 1.0, "> 1 value")]
+
+
+def _identifier(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    limit = IDENTIFIER_SHARE.get(fact.kind)
+    if limit is None or fact.distinct is None or fact.present < MINIMUM_ROWS:
+        return []
+    share = min(1.0, fact.distinct / fact.present)
+    if share < limit or fact.name in profile.text_numbers:
+        return []
+    said = (
+        f"Column '{fact.name}' has {fact.distinct:,} different values in {fact.present:,} rows: it "
+        "looks like an identifier, from which nothing general is learnt. Exclude it."
+    )
+    return [(said, share, f"< {limit}")]
+
+
+def _mixed(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    seen = profile.text_numbers.get(fact.name)
+    if seen is None or not seen.others:
+        return []
+    total = seen.numbers + seen.others
+    share = seen.numbers / total
+    if share < NUMBER_SHARE:
+        return []
+    said = (
+        f"Column '{fact.name}' is text, and {seen.others:,} of {total:,} values are not numbers "
+        f"(first: row {seen.first_row:,}, '{seen.first_value[:40]}'). They count as missing "
+        "when it is used as a number; declare them in missing_values."
+    )
+    return [(said, share, "1")]
+
+
+def _infinite(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    count = profile.infinities.get(fact.name, 0)
+    if not count:
+        return []
+    said = (
+        f"Column '{fact.name}' is infinite in {count:,} rows, mostly a division by zero; such "
+        "values count as missing here. Correct them at the source."
+    )
+    return [(said, float(count), "0")]
+
+
+def _unmeasured(fact: ColumnFacts, profile: Profile) -> list[Finding]:
+    if not fact.note.startswith(UNMEASURED):
+        return []
+    said = (
+        f"Column '{fact.name}': {fact.note}, so nothing about it is known. Flatten or exclude it."
+    )
+    return [(said, 0.0, "")]
+
+
+_CHECKS: list[tuple[str, Callable[[ColumnFacts, Profile], list[Finding]], str]] = [
+    ("data.empty_column", _empty, "No column is empty."),
+    ("data.mostly_missing", _mostly_missing, "No column is missing in more than 90 % of the rows."),
+    ("data.constant", _constant, "No column is constant."),
+    ("data.identifier", _identifier, "No column looks like an identifier."),
+    ("data.mixed_numbers", _mixed, "No column mixes numbers with a few words."),
+    ("data.infinite", _infinite, "No value is infinite."),
+    ("data.unmeasured", _unmeasured, "Every column was measured."),
+]
