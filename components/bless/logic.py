@@ -53,13 +53,14 @@ def bless(
         "blessed" or "rejected".
 
     Raises:
-        ConfigurationError: the evaluation is not readable.
+        ConfigurationError: the evaluation is not readable, or a bound is not a number.
         ModelPackageError: the package is damaged or of another version.
         StoreError: the model store cannot be read.
     """
     measured = _read(evaluation)
     package = load_package(model)
-    minimum, maximum = dict(minimum_metrics or {}), dict(maximum_metrics or {})
+    minimum = _bounds("minimum_metrics", minimum_metrics)
+    maximum = _bounds("maximum_metrics", maximum_metrics)
     rules = [identity_rule(measured, package.digest, count_rows(test))]
     given = bool(minimum or maximum)
     rules += bound_rules(measured, minimum, maximum) if given else default_rules(measured)
@@ -73,6 +74,15 @@ def bless(
     for rule in decided.failures:
         logger.warning("%s", rule.sentence)
     return verdict
+
+
+def _bounds(parameter: str, bounds: Mapping[str, float] | None) -> dict[str, float]:
+    for name, bound in (bounds or {}).items():
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            raise ConfigurationError(
+                f"{parameter}['{name}'] is {bound!r}; a bound is a number, such as 0.8."
+            )
+    return dict(bounds or {})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Decision:
 
     @property
     def verdict(self) -> str:
-        """"pass" or "fail"; fail-closed."""
+        """ "pass" or "fail"; fail-closed."""
         return "pass" if self.rules and not self.failures else "fail"
 
     def save(self, path: Path) -> None:

@@ -45,7 +45,7 @@ def score_held_out(package: "ModelPackage", test: Path) -> HeldOut:
     from shipway.components.lib.scoring import Scorer
 
     signature = package.signature
-    target = Target(signature.task, list(signature.classes), signature.positive_class)
+    target = signature.target
     names = read_schema(test).names
     if signature.label not in names:
         raise DataError(

@@ -247,6 +247,5 @@ def to_rows(table: pa.Table) -> list[dict[str, Any]]:
         for name in table.column_names
     }
     return [
-        {name: values[index] for name, values in columns.items()}
-        for index in range(table.num_rows)
+        {name: values[index] for name, values in columns.items()} for index in range(table.num_rows)
     ]

@@ -1,21 +1,43 @@
 """The raw columns that a model takes, and what a cell of each may hold."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from shipway.components.lib.errors import nearest
+from shipway.components.lib.kinds import parse_boolean, parse_moment, parse_number
 from shipway.components.predictor.refusals import Refusal, listed, shown
 
 EXPECTED = {"number": "a number", "string": "text", "boolean": "true or false"}
-ACCEPTED: dict[str, frozenset[type]] = {
-    "number": frozenset({int, float}),
-    "string": frozenset({str}),
-    "boolean": frozenset({bool}),
-}
 DATATYPES = {"number": "FP64", "string": "BYTES", "boolean": "BOOL"}
+NUMBERS = frozenset({int, float})
 
 Place = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Text that stands for something else, and the JSON type that may come in its place."""
+
+    expected: str
+    also: frozenset[type]
+    readable: Callable[[str], bool]
+
+
+WORDS = {
+    "text_number": _Words("a number", NUMBERS, lambda text: not math.isnan(parse_number(text))),
+    "boolean": _Words(
+        "a word of yes or no", frozenset({bool}), lambda text: not math.isnan(parse_boolean(text))
+    ),
+    "datetime": _Words(
+        "a date or time in ISO 8601", frozenset(), lambda text: parse_moment(text) is not None
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,9 +46,9 @@ class InputColumn:
 
     Attributes:
         name: as it stands in the table.
-        dtype: "number", "string" or "boolean".
-        kind: what the feature plan makes of it, such as "numeric" or "numeric_text".
-        nullable: whether training saw it missing.
+        dtype: "number", "string" or "boolean": what a caller sends.
+        kind: what the feature plan reads it as: "number", "text_number", "datetime", ...
+        nullable: whether training had it missing.
         details: what else the metadata tells a caller: ranges and categories.
     """
 
@@ -37,9 +59,22 @@ class InputColumn:
     details: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
+    def words(self) -> _Words | None:
+        """How its text is read; None when it is no text, or text as such."""
+        return WORDS.get(self.kind) if self.dtype == "string" else None
+
+    @cached_property
+    def accepted(self) -> frozenset[type]:
+        """The Python types that a cell may have, besides null."""
+        if self.words is not None:
+            return self.words.also | {str}
+        return {"number": NUMBERS, "string": frozenset({str})}.get(self.dtype, frozenset({bool}))
+
+    @property
     def expected(self) -> str:
         """What a cell holds, for a message."""
-        return EXPECTED[self.dtype] + (" or null" if self.nullable else "")
+        plain = self.words.expected if self.words is not None else EXPECTED[self.dtype]
+        return plain + (" or null" if self.nullable else "")
 
     def check(self, values: list[Any], place: Place) -> list[Any]:
         """The cells of a request, when all may stand in this column.
@@ -48,23 +83,47 @@ class InputColumn:
             values: one cell a row, as JSON gave them.
             place: tells where cell i stands, for a message.
 
+        Returns:
+            The cells in the column's own type: a number that came for text is given as text.
+
         Raises:
-            Refusal: a cell is null where training never saw one, or is of another type.
+            Refusal: a cell is null or cannot be read where training never missed it, or is of
+                another type.
         """
-        accepted = ACCEPTED[self.dtype]
         kinds = set(map(type, values))
-        if kinds <= accepted or (self.nullable and kinds <= accepted | {type(None)}):
+        allowed = self.accepted | {type(None)} if self.nullable else self.accepted
+        if not kinds <= allowed:
+            index = next(i for i, value in enumerate(values) if type(value) not in allowed)
+            raise self._refusal(place(index), values[index])
+        if self.words is None:
             return values
-        for index, value in enumerate(values):
-            if type(value) in accepted or (value is None and self.nullable):
-                continue
-            if value is None:
-                raise Refusal(
-                    f"{place(index)} is null, and training never saw it missing; "
-                    f"send {EXPECTED[self.dtype]}."
-                )
-            raise Refusal(f"{place(index)} must be {self.expected}; {shown(value)} came.")
-        raise AssertionError(f"column '{self.name}': no offending cell")
+        if kinds & self.words.also:
+            values = [_as_text(value) for value in values]
+        if not self.nullable:  # else training took what cannot be read for missing, as serving does
+            unreadable = {text for text in set(values) if not self.words.readable(text)}
+            for index, text in enumerate(values if unreadable else []):
+                if text in unreadable:
+                    raise self._refusal(place(index), text)
+        return values
+
+    def to_arrow(self, values: list[Any]) -> pa.Array:
+        """Checked cells as an Arrow array: float64, string or boolean."""
+        if self.dtype == "number":  # by way of NumPy: Arrow refuses integers beyond 2**53
+            return pa.array(np.array(values, dtype=np.float64), from_pandas=True)
+        return pa.array(values, pa.string() if self.dtype == "string" else pa.bool_())
+
+    def _refusal(self, where: str, value: Any) -> Refusal:
+        if value is None:
+            return Refusal(
+                f"{where} is null, and training never had it missing; send {self.expected}."
+            )
+        return Refusal(f"{where} must be {self.expected}; {shown(value)} came.")
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, (int, float)) else value
 
 
 class Schema:

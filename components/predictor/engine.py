@@ -63,7 +63,7 @@ class Engine:
         """The V1 answer: one prediction a row, and which model made it."""
         columns = read_instances(payload, self.schema, self._max_rows)
         predictions = self._scorer.outputs(self.predict(columns))
-        answer = {"predictions": predictions, "model_name": self.name}
+        answer: dict[str, Any] = {"predictions": predictions, "model_name": self.name}
         if self.version:
             answer["model_version"] = self.version
         answer["model_digest"] = self.digest
@@ -81,10 +81,10 @@ class Engine:
         answer: dict[str, Any] = {"model_name": self.name, "id": request.request_id}
         if self.version:
             answer["model_version"] = self.version
-        answer["parameters"] = {"model_digest": self.digest}
+        parameters: dict[str, Any] = {"model_digest": self.digest}
         if self._threshold is not None:
-            answer["parameters"]["threshold"] = self._threshold
-        answer["outputs"] = outputs
+            parameters["threshold"] = self._threshold
+        answer |= {"parameters": parameters, "outputs": outputs}
         return answer
 
     def predict(self, columns: dict[str, list[Any]]) -> Prediction:
@@ -94,12 +94,12 @@ class Engine:
         """
         count = len(next(iter(columns.values())))
         if count > ROW_PATH_ROWS:
-            arrays = [
-                pa.array(columns[column.name], column.arrow_type) for column in self.schema.columns
-            ]
+            arrays = [column.to_arrow(columns[column.name]) for column in self.schema.columns]
             return self._scorer.score_table(pa.table(arrays, names=list(self.schema.names)))
         names = list(columns)
-        rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+        rows = [
+            dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
+        ]
         matrix = np.stack([self._transform_row(row) for row in rows])
         return self._scorer.score_matrix(matrix)
 
@@ -125,7 +125,7 @@ class Engine:
         for described, column in zip(inputs, self.schema.columns, strict=True):
             described["parameters"] = {"nullable": column.nullable, **column.details}
         outputs = self.output_types()
-        if self._classes:
+        if self._task != "regression":
             outputs[1]["parameters"] = self._class_parameters()
         return {
             "name": self.name,
@@ -144,7 +144,9 @@ class Engine:
         names = [output["name"] for output in self.output_types()]
         for name in asked:
             if name not in names:
-                raise Refusal(f"There is no output '{name[:60]}'; this model gives {listed(names)}.")
+                raise Refusal(
+                    f"There is no output '{name[:60]}'; this model gives {listed(names)}."
+                )
 
     def _tensors(self, prediction: Prediction) -> list[dict[str, Any]]:
         if prediction.values is not None:

@@ -89,7 +89,7 @@ class Gateway:
             await reply(send, 200, orjson.dumps(self._engine.metadata()))
         else:
             bare = f"/v2/models/{match['name']}{match['rest']}"
-            scope = scope | {"path": bare, "raw_path": quote(bare).encode()}
+            scope = {**scope, "path": bare, "raw_path": quote(bare).encode()}
             await self._app(scope, receive, one_error_shape(send))
 
     def _check_model(self, name: str, version: str | None = None) -> None:

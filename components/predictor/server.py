@@ -1,9 +1,8 @@
 """KServe's `ModelServer`, on one address of our choice and behind our gateway."""
 
 import asyncio
-import errno
-import logging
 import socket
+from typing import Any
 
 import uvloop
 from kserve import ModelServer
@@ -14,8 +13,6 @@ from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.gateway import Gateway
 from shipway.components.predictor.model import ShipwayModel
 from shipway.components.predictor.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 class _Rest(RESTServer):  # type: ignore[misc]  # the SDK is not typed
@@ -68,7 +65,7 @@ class Server(ModelServer):  # type: ignore[misc]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve())
 
-    def _grpc(self) -> "GRPCServer":
+    def _grpc(self) -> Any:
         from kserve.model_server import GRPCServer, args
 
         self._grpc_server = GRPCServer(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shipway.components.predictor.columns import DATATYPES, InputColumn, Place, Schema
-from shipway.components.predictor.refusals import Refusal, listed, shown
+from shipway.components.predictor.refusals import Refusal, shown
 from shipway.components.predictor.rows import check_row_count
 
 INTEGERS = {
@@ -16,8 +16,12 @@ INTEGERS = {
     )
 }
 FLOATS = ("FP64", "FP32", "FP16")
-OF_COLUMN = {"number": (*FLOATS, *INTEGERS), "string": ("BYTES",), "boolean": ("BOOL",)}
-KNOWN = tuple(datatype for datatypes in OF_COLUMN.values() for datatype in datatypes)
+CELLS: dict[str, frozenset[type]] = {
+    **dict.fromkeys(FLOATS, frozenset({int, float})),
+    **dict.fromkeys(INTEGERS, frozenset({int})),
+    "BYTES": frozenset({str}),
+    "BOOL": frozenset({bool}),
+}
 EXAMPLE = (
     'send {"inputs": [{"name": "column", "datatype": "FP64", "shape": [n], "data": [...]}, ...]}'
 )
@@ -96,8 +100,9 @@ def _rows(tensor: dict[str, Any], name: str) -> int:
         came = repr(shape)[:60] if isinstance(shape, list) else shown(shape)
         raise Refusal(f"Column '{name}' must have the shape [n] or [n, 1]; {came} came.")
     if not isinstance(data, list):
-        binary = isinstance(tensor.get("parameters"), dict) and "binary_data_size" in (
-            tensor["parameters"]
+        binary = (
+            isinstance(tensor.get("parameters"), dict)
+            and "binary_data_size" in (tensor["parameters"])
         )
         cure = " This server takes JSON tensors, not binary ones." if binary else ""
         raise Refusal(f"Column '{name}' must have 'data', a list; {shown(data)} came.{cure}")
@@ -111,9 +116,9 @@ def _rows(tensor: dict[str, Any], name: str) -> int:
 def _cells(tensor: dict[str, Any], column: InputColumn) -> list[Any]:
     datatype = tensor.get("datatype")
     label = datatype.upper() if isinstance(datatype, str) else ""
-    allowed = OF_COLUMN[column.dtype]
+    allowed = [name for name, types in CELLS.items() if types <= column.accepted]
     if label not in allowed:
-        known = "" if label in KNOWN else " It is no datatype that this server knows."
+        known = "" if label in CELLS else " This server does not know that datatype."
         raise Refusal(
             f"Column '{column.name}' holds {column.expected}: its datatype may be "
             f"{', '.join(allowed)} (best {DATATYPES[column.dtype]}); {shown(datatype)} came.{known}"
@@ -121,19 +126,23 @@ def _cells(tensor: dict[str, Any], column: InputColumn) -> list[Any]:
     cells: list[Any] = tensor["data"]
     if len(tensor["shape"]) == 2 and all(isinstance(c, list) and len(c) == 1 for c in cells):
         cells = [cell[0] for cell in cells]
-    cells = column.check(cells, _place(column.name))
-    if label in INTEGERS:
-        _check_whole(cells, column.name, label)
-    return cells
+    checked = column.check(cells, _place(column.name))
+    _check_datatype(cells, column.name, label)
+    return checked
 
 
-def _check_whole(cells: list[Any], name: str, datatype: str) -> None:
-    low, high = INTEGERS[datatype]
+def _check_datatype(cells: list[Any], name: str, datatype: str) -> None:
+    """Refuse cells that are not of the datatype that the tensor declares."""
+    types = CELLS[datatype] | {type(None)}
+    low, high = INTEGERS.get(datatype, (0, 0))
+    if set(map(type, cells)) <= types and datatype not in INTEGERS:
+        return
     for index, cell in enumerate(cells):
-        if cell is not None and (type(cell) is not int or not low <= cell <= high):
+        if type(cell) not in types or (low < high and cell is not None and not low <= cell <= high):
+            range_ = f", which is whole and from {low} to {high}" if low < high else ""
             raise Refusal(
-                f"Row {index}, column '{name}' must be a whole number from {low} to {high}, as "
-                f"{datatype} says; {shown(cell)} came."
+                f"Row {index}, column '{name}' must be of the datatype {datatype}{range_}, as its "
+                f"tensor says; {shown(cell)} came."
             )
 
 

@@ -1,0 +1,1 @@
+"""Prove an endpoint before it takes traffic."""

@@ -82,7 +82,7 @@ class Golden:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"'{package}' is not a model package ({type(error).__name__}: {error}); train again."
+                f"'{package}' is no model package ({type(error).__name__}: {error}); train again."
             ) from error
         if not loaded.rows or len(loaded.rows) != len(loaded.outputs):
             raise ConfigurationError(

@@ -31,7 +31,12 @@ def probe_endpoint(
 
     from shipway.components.probe.logic import probe
 
-    paths = [Path(item.path) for item in (serving_record, model, decision, report)]
-    verdict, figures = probe(*paths, maximum_latency_ms=maximum_latency_ms)
+    verdict, figures = probe(
+        Path(serving_record.path),
+        Path(model.path),
+        Path(decision.path),
+        Path(report.path),
+        maximum_latency_ms,
+    )
     decision.metadata.update(verdict=verdict, **figures)
     return verdict

@@ -1,0 +1,1 @@
+"""Train a model and pack it with all that serving needs."""

@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost as xgb
 
 from shipway.components.bless.logic import bless
 from shipway.components.bless.rules import baseline_rule, bound_rules, slice_rules
 from shipway.components.evaluate.logic import evaluate
+from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.features import fit_plan
+from shipway.components.lib.model_package import write_package
 from shipway.components.lib.model_store import open_store
+from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import write_table
+from shipway.components.lib.task import infer_task
 
 ROWS = 1_500
 
@@ -33,6 +39,25 @@ def shuffled(source: pa.Table, share: float = 1.0, seed: int = 0) -> pa.Table:
     rows = np.flatnonzero(random.random(len(label)) < share)
     label[rows] = label[random.permutation(rows)]
     return source.set_column(source.column_names.index("label"), "label", pa.array(label))
+
+
+def build(path: Path, source: pa.Table) -> Path:
+    """A model package trained on a table by the real plan and package."""
+    plan = fit_plan(source, "label", infer_task(source["label"]))
+    parameters: dict[str, Any] = {"max_depth": 3, "eta": 0.2, "nthread": 1}
+    parameters["objective"] = {
+        "binary": "binary:logistic",
+        "multiclass": "multi:softprob",
+        "regression": "reg:squarederror",
+    }[plan.target.task]
+    if plan.target.task == "multiclass":
+        parameters["num_class"] = len(plan.target.classes)
+    y = plan.target.encode(source["label"])
+    booster = xgb.train(parameters, xgb.DMatrix(plan.transform_training(source), y), 30)
+    threshold = 0.5 if plan.target.task == "binary" else None
+    signature = signature_of(plan, "churn", threshold, Calibrator().to_json(), xgb.__version__)
+    write_package(path, booster, signature, [], [], {}, {})
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +128,7 @@ def test_no_store_is_said(models: dict[str, Path], tmp_path: Path) -> None:
 def test_a_model_of_shuffled_labels_is_rejected(models: dict[str, Path], tmp_path: Path) -> None:
     verdict, decision = judge(models["random"], tmp_path)
     assert verdict == "rejected"
-    assert [each.name for each in decision.failures][0] == "better_than_constant"
+    assert decision.failures[0].name == "better_than_constant"
     assert "not better beyond chance" in decision.failures[0].sentence
 
 
@@ -163,6 +188,8 @@ def test_a_metric_that_does_not_exist_names_the_nearest(
     assert "Did you mean 'accuracy'?" in decision.failures[0].sentence
     _, decision = rejudge(models["good"], tmp_path, maximum_metrics={"rmse": 5})
     assert "no binary model has" in decision.failures[0].sentence
+    with pytest.raises(ConfigurationError, match=r"minimum_metrics\['auc'\] is '0.8'"):
+        rejudge(models["good"], tmp_path, minimum_metrics={"auc": "0.8"})
 
 
 def test_missing_and_not_a_number_fail() -> None:

@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost as xgb
 
 from shipway.components.evaluate.curves import confusion, roc_points
 from shipway.components.evaluate.logic import Evaluated, evaluate
+from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.errors import ConfigurationError, DataError, ModelPackageError
+from shipway.components.lib.features import fit_plan
 from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.model_package import write_package
 from shipway.components.lib.scoring import Prediction
+from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import write_table
-from shipway.components.lib.task import Target
+from shipway.components.lib.task import Target, infer_task
 
 ROWS = 2_000
 
@@ -31,6 +36,25 @@ def table(rows: int = ROWS, seed: int = 0, kind: str = "binary") -> pa.Table:
         label = 100 + 20 * score
     columns = {"x": x, "city": city, "member": random.random(rows) < 0.5, "label": label}
     return pa.table(columns)
+
+
+def build(path: Path, source: pa.Table) -> Path:
+    """A model package trained on a table by the real plan and package."""
+    plan = fit_plan(source, "label", infer_task(source["label"]))
+    parameters: dict[str, Any] = {"max_depth": 3, "eta": 0.2, "nthread": 1}
+    parameters["objective"] = {
+        "binary": "binary:logistic",
+        "multiclass": "multi:softprob",
+        "regression": "reg:squarederror",
+    }[plan.target.task]
+    if plan.target.task == "multiclass":
+        parameters["num_class"] = len(plan.target.classes)
+    y = plan.target.encode(source["label"])
+    booster = xgb.train(parameters, xgb.DMatrix(plan.transform_training(source), y), 30)
+    threshold = 0.5 if plan.target.task == "binary" else None
+    signature = signature_of(plan, "churn", threshold, Calibrator().to_json(), xgb.__version__)
+    write_package(path, booster, signature, [], [], {}, {})
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -42,9 +42,7 @@ def without(row, name):
 
 def test_objects_and_lists_give_the_same_columns():
     by_name = read_instances(instances(GOOD, GOOD | {"company": None}), SCHEMA, 10)
-    by_order = read_instances(
-        instances([12.5, "Flash Cab", True], [12.5, None, True]), SCHEMA, 10
-    )
+    by_order = read_instances(instances([12.5, "Flash Cab", True], [12.5, None, True]), SCHEMA, 10)
     assert by_name == by_order
     assert by_name == {
         "fare": [12.5, 12.5],
@@ -83,7 +81,7 @@ def test_key_order_and_ignored_columns_do_not_matter():
         (instances(GOOD | {"zzz": 1}), ["'zzz'", "It takes 'fare', 'company', 'paid'"]),
         (instances(GOOD, GOOD | {"fare": "n/a"}), ["Row 1, column 'fare'", "a number", "'n/a'"]),
         (instances(GOOD | {"fare": True}), ["column 'fare'", "the boolean true"]),
-        (instances(GOOD | {"fare": None}), ["column 'fare' is null", "never saw it missing"]),
+        (instances(GOOD | {"fare": None}), ["column 'fare' is null", "never had it missing"]),
         (instances(GOOD | {"fare": [1]}), ["column 'fare'", "a list of 1"]),
         (instances(GOOD | {"company": 7}), ["column 'company'", "text or null", "the number 7"]),
         (instances(GOOD | {"paid": 1}), ["column 'paid'", "true or false", "the number 1"]),
@@ -159,12 +157,18 @@ def test_a_column_may_be_of_shape_n_by_1(data):
             ["'fare'", "not binary ones"],
         ),
         (tensors(fare=tensor("fare", "BYTES", ["1", "2"])), ["'fare'", "FP64", "'BYTES'"]),
-        (tensors(fare=tensor("fare", "FLOAT", [1, 2])), ["'fare'", "'FLOAT'", "no datatype"]),
+        (
+            tensors(fare=tensor("fare", "FLOAT", [1, 2])),
+            ["'fare'", "'FLOAT'", "does not know that datatype"],
+        ),
         (tensors(fare=tensor("fare", 64, [1, 2])), ["'fare'", "the number 64"]),
         (tensors(paid=tensor("paid", "INT8", [1, 0])), ["'paid'", "BOOL", "'INT8'"]),
         (tensors(fare=tensor("fare", "FP64", [1, "x"])), ["Row 1, column 'fare'", "'x'"]),
         (tensors(fare=tensor("fare", "FP64", [1, None])), ["Row 1, column 'fare' is null"]),
-        (tensors(fare=tensor("fare", "INT32", [1, 2.5])), ["Row 1", "whole number", "2.5"]),
+        (
+            tensors(fare=tensor("fare", "INT32", [1, 2.5])),
+            ["Row 1", "INT32, which is whole", "2.5"],
+        ),
         (tensors(fare=tensor("fare", "INT8", [1, 300])), ["Row 1", "-128 to 127", "300"]),
         (tensors(fare=tensor("fare", "UINT8", [-1, 3])), ["Row 0", "0 to 255", "-1"]),
         (tensors(fare=tensor("fare", "FP64", [[1, 2], [3]], [2, 1])), ["Row 0", "a list of 2"]),
@@ -182,6 +186,73 @@ def test_empty_tensors_are_refused():
     payload = {"inputs": [tensor(c.name, "FP64", [], [0]) for c in SCHEMA.columns]}
     with pytest.raises(Refusal, match="nothing to predict"):
         read_tensors(payload, SCHEMA, 10)
+
+
+WORDS = Schema(
+    [
+        InputColumn("total", "string", "text_number"),
+        InputColumn("partner", "string", "boolean"),
+        InputColumn("since", "string", "datetime"),
+        InputColumn("rate", "string", "text_number", nullable=True),
+    ]
+)
+WORDS_ROW = {"total": "29.85", "partner": "Yes", "since": "2024-01-31T10:00:00Z", "rate": " "}
+
+
+def test_text_that_is_read_may_come_in_its_own_type():
+    row = {"total": 1e-7, "partner": True, "since": "2024-01-31", "rate": 3}
+    columns = read_instances(instances(WORDS_ROW, row), WORDS, 10)
+    assert columns["total"] == ["29.85", "1e-07"]
+    assert columns["partner"] == ["Yes", "true"]
+    assert columns["rate"] == [" ", "3"]
+    payload = {
+        "inputs": [
+            tensor("total", "FP64", [29.85]),
+            tensor("partner", "BOOL", [False]),
+            tensor("since", "BYTES", ["2024-01-31"]),
+            tensor("rate", "INT16", [None]),
+        ]
+    }
+    request = read_tensors(payload, WORDS, 10)
+    assert [cells[0] for cells in request.columns.values()] == [
+        "29.85",
+        "false",
+        "2024-01-31",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("total", "n/a", "a number"),
+        ("total", "", "a number"),
+        ("total", True, "a number"),
+        ("partner", "perhaps", "a word of yes or no"),
+        ("partner", 1, "a word of yes or no"),
+        ("since", "31.01.2024", "ISO 8601"),
+        ("since", 1706695200, "ISO 8601"),
+        ("since", None, "never had it missing"),
+        ("rate", True, "a number or null"),
+    ],
+)
+def test_text_that_cannot_be_read_is_refused(name, value, expected):
+    with pytest.raises(Refusal) as caught:
+        read_instances(instances(WORDS_ROW, WORDS_ROW | {name: value}), WORDS, 10)
+    assert f"Row 1, column '{name}'" in caught.value.message
+    assert expected in caught.value.message
+
+
+def test_what_cannot_be_read_is_missing_where_training_had_it_so():
+    row = WORDS_ROW | {"rate": "n/a"}
+    assert read_instances(instances(row), WORDS, 10)["rate"] == ["n/a"]
+
+
+def test_text_in_a_tensor_of_numbers_is_refused():
+    payload = {"inputs": [tensor(name, "BYTES", [value]) for name, value in WORDS_ROW.items()]}
+    payload["inputs"][0]["datatype"] = "FP64"
+    with pytest.raises(Refusal, match="column 'total' must be of the datatype FP64"):
+        read_tensors(payload, WORDS, 10)
 
 
 @pytest.mark.parametrize("value", ["x" * 5000, 10**300, {"a": "b" * 5000}, ["y"] * 5000, math.pi])

@@ -42,9 +42,7 @@ def answer(defects, path, payload):
         rows = payload["instances"]
     else:
         inputs = {tensor["name"]: tensor["data"] for tensor in payload["inputs"]}
-        rows = [
-            {"fare": f, "paid": p} for f, p in zip(inputs["fare"], inputs["paid"], strict=True)
-        ]
+        rows = [{"fare": f, "paid": p} for f, p in zip(inputs["fare"], inputs["paid"], strict=True)]
     if any(isinstance(row["fare"], list) for row in rows):
         return defects.bad_status, {"error": "column 'fare' must be a number"}
     outputs = json.loads(json.dumps([OUTPUTS[ROWS.index(row)] for row in rows]))
@@ -71,6 +69,7 @@ def answer(defects, path, payload):
 def standing_in(defects):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one segment an answer, or the client waits 40 ms for each
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -205,7 +204,7 @@ def test_records_and_packages_that_are_none_are_errors(tmp_path, package):
     (package / "golden.json").write_text('{"rows": [], "outputs": []}')
     with pytest.raises(ConfigurationError, match="0 golden rows"):
         Golden.load(package)
-    with pytest.raises(ConfigurationError, match="not a model package"):
+    with pytest.raises(ConfigurationError, match="no model package"):
         Golden.load(tmp_path)
 
 

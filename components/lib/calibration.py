@@ -1,0 +1,140 @@
+"""From margins to probabilities that mean what they say.
+
+Applying needs NumPy alone; fitting needs scikit-learn and runs in training, on validation rows.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from shipway.components.lib.task import Target
+
+FOLDS = 5
+MIN_ROWS = 200
+MIN_ISOTONIC_ROWS = 5_000
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """How margins become probabilities.
+
+    Attributes:
+        method: "none", "platt" (a logistic curve), "isotonic" (steps) or "temperature" (a scale).
+        parameters: of "platt" slope and intercept, of "temperature" the inverse temperature.
+        margins: knots of "isotonic".
+        probabilities: at those knots.
+    """
+
+    method: str = "none"
+    parameters: list[float] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Calibrator":
+        """The inverse of `to_json`."""
+        return cls(**value)
+
+    def apply(self, margins: np.ndarray) -> np.ndarray:
+        """Probabilities of the classes.
+
+        Args:
+            margins: float64 of shape (n,) for two classes, (n, c) for several.
+
+        Returns:
+            float64 of shape (n, 2) or (n, c); each row depends on its own margins only.
+        """
+        if margins.ndim == 2:
+            scaled = margins * self.parameters[0] if self.method == "temperature" else margins
+            powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+            # Column by column: NumPy's own sum adds in an order that may depend on the shape.
+            total = powers[:, 0].copy()
+            for index in range(1, powers.shape[1]):
+                total += powers[:, index]
+            return np.asarray(powers / total[:, None])
+        if self.method == "isotonic":
+            positive = np.interp(margins, self.margins, self.probabilities)
+        elif self.method == "platt":
+            positive = _sigmoid(self.parameters[0] * margins + self.parameters[1])
+        else:
+            positive = _sigmoid(margins)
+        return np.stack([1.0 - positive, positive], axis=1)
+
+
+def _sigmoid(margins: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(margins, -500, 500))))
+
+
+def log_loss(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Loss of each row: float64 of shape (n,)."""
+    chosen = probabilities[np.arange(len(y)), y]
+    return np.asarray(-np.log(np.clip(chosen, EPSILON, 1.0)))
+
+
+def fit_calibrator(target: Target, margins: np.ndarray, y: np.ndarray) -> Calibrator:
+    """Choose a calibrator by its out-of-fold log loss on the validation rows.
+
+    A method is taken only when it beats plain margins by more than two standard errors of the
+    paired difference. Isotonic regression needs many rows (A. Niculescu-Mizil and R. Caruana,
+    "Predicting good probabilities with supervised learning", ICML 2005).
+
+    Args:
+        target: a classification.
+        margins: of the validation rows, float64 of shape (n,) or (n, c).
+        y: codes of their classes, shape (n,).
+    """
+    plain = Calibrator()
+    if target.task == "regression" or len(y) < MIN_ROWS:
+        return plain
+    methods = ["temperature"] if margins.ndim == 2 else ["platt"]
+    if margins.ndim == 1 and len(y) >= MIN_ISOTONIC_ROWS:
+        methods.append("isotonic")
+    folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
+    before = log_loss(plain.apply(margins), y)
+    best, best_gain = plain, 0.0
+    for method in methods:
+        after = np.empty(len(y))
+        for fold in range(FOLDS):
+            out = folds == fold
+            fitted = _fit(method, margins[~out], y[~out])
+            after[out] = log_loss(fitted.apply(margins[out]), y[out])
+        gains = before - after
+        gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+        if gain > 2 * error and gain > best_gain:
+            best, best_gain = _fit(method, margins, y), gain
+    return best
+
+
+def _fit(method: str, margins: np.ndarray, y: np.ndarray) -> Calibrator:
+    if method == "temperature":
+        return Calibrator(method, [_inverse_temperature(margins, y)])
+    if method == "platt":
+        from sklearn.linear_model import LogisticRegression
+
+        if len(np.unique(y)) < 2:
+            return Calibrator()
+        model = LogisticRegression(C=1e6).fit(margins[:, None], y)
+        return Calibrator(method, [float(model.coef_[0, 0]), float(model.intercept_[0])])
+    from sklearn.isotonic import IsotonicRegression
+
+    # Clipped: an isotonic curve ends at 0 and 1, and no sample is proof of a certainty.
+    edge = 1.0 / (len(y) + 2)
+    curve = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(margins, y)
+    return Calibrator(
+        method, [], curve.X_thresholds_.tolist(), curve.y_thresholds_.astype(float).tolist()
+    )
+
+
+def _inverse_temperature(margins: np.ndarray, y: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
+    def loss(inverse: float) -> float:
+        return float(log_loss(Calibrator("temperature", [inverse]).apply(margins), y).mean())
+
+    return float(minimize_scalar(loss, bounds=(0.05, 5.0), method="bounded").x)

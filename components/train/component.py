@@ -1,0 +1,47 @@
+"""The KFP face of training."""
+
+from typing import Dict
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+from shipway.components.lib.images import TRAIN
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def train_model(
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    plan: Input[Artifact],
+    model: Output[Model],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    model_name: str,
+    parameters: Dict[str, float] = {},
+    seed: int = 0,
+):
+    """Train XGBoost with early stopping; choose calibration and threshold on validation rows.
+
+    Args:
+        train: Training rows.
+        validation: Rows that choose rounds, calibration and threshold.
+        plan: Feature plan fitted on the training rows.
+        model_name: Name of the model.
+        parameters: XGBoost parameters by name; empty takes the defaults.
+        seed: Seed of everything that draws.
+
+    Returns:
+        model: Model package, a directory.
+        metrics: Validation metrics.
+        report: Learning curves, calibration and importance.
+    """
+    from pathlib import Path
+
+    from shipway.components.train.logic import train as run
+
+    tables = Path(train.path), Path(validation.path), Path(plan.path)
+    result = run(*tables, Path(model.path), Path(report.path), model_name, parameters, seed)
+    model.framework = "xgboost"
+    model.metadata.update(result.metadata)
+    for name, value in result.metrics.items():
+        metrics.log_metric(name, value)

@@ -1,0 +1,77 @@
+"""The page of a training: how it learnt, what it learnt from, and how its scores were settled."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import xgboost as xgb
+
+from shipway.components.lib import charts
+from shipway.components.lib.calibration import Calibrator
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.reports import Report
+from shipway.components.train.parameters import Settings
+
+TOP = 20
+
+
+def write_page(
+    path: Path,
+    plan: FeaturePlan,
+    settings: Settings,
+    curves: Mapping[str, list[float]],
+    booster: xgb.Booster,
+    metrics: Mapping[str, float],
+    calibrator: Calibrator,
+    threshold: float | None,
+) -> None:
+    """Write the page of a training."""
+    rounds = booster.num_boosted_rounds()
+    task = plan.target.task
+    report = Report(
+        f"Training of '{plan.label}'",
+        f"A {task} model of {rounds:,} rounds on {metrics['training_rows']:,.0f} rows and "
+        f"{len(plan.feature_names)} features, in {metrics['training_seconds']:.1f} s. The figures "
+        "below are of validation rows, which also chose rounds, calibration and threshold: the "
+        "evaluation on test rows is what counts.",
+    )
+    report.add_table("Validation metrics", ["metric", "value"], [[*i] for i in metrics.items()])
+    metric = settings.booster["eval_metric"]
+    rows = [
+        {"round": index + 1, metric: value, "rows": name}
+        for name, values in curves.items()
+        for index, value in enumerate(values)
+    ]
+    report.add_figure(
+        "Learning curves",
+        charts.line(
+            rows, "round", metric, "rows", mark_x=rounds, description="Loss by boosting round"
+        ),
+        f"Training stopped when {settings.patience} rounds brought no better validation loss; the "
+        f"model keeps the first {rounds:,}.",
+    )
+    _add_importance(report, plan, booster)
+    lines = [["calibration", calibrator.method]]
+    if threshold is not None:
+        lines.append([f"threshold of '{plan.target.positive_class}'", f"{threshold:.4f}"])
+    if task != "regression":
+        report.add_table("From scores to answers", ["what", "chosen on validation rows"], lines)
+    report.add_table(
+        "Parameters", ["parameter", "value"], [[n, v] for n, v in sorted(settings.booster.items())]
+    )
+    report.save(path)
+
+
+def _add_importance(report: Report, plan: FeaturePlan, booster: xgb.Booster) -> None:
+    names = plan.feature_names
+    gains = booster.get_score(importance_type="total_gain")
+    total = sum(gains.values()) or 1.0
+    ranked = sorted(gains.items(), key=lambda item: -item[1])[:TOP]
+    rows = [
+        {"feature": names[int(name[1:])], "share of gain": gain / total} for name, gain in ranked
+    ]
+    if rows:
+        report.add_figure(
+            "Importance",
+            charts.bars(rows, "feature", "share of gain", description="Share of gain by feature"),
+            f"Share of the total gain of all splits; the first {TOP} of {len(names)} features.",
+        )

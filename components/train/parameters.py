@@ -1,0 +1,97 @@
+"""XGBoost's parameters: the defaults of a run, and what a user may set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.task import Target
+
+INTEGERS = {"max_depth", "max_leaves", "max_bin", "num_parallel_tree", "nthread"}
+NUMBERS = {
+    "eta",
+    "gamma",
+    "min_child_weight",
+    "max_delta_step",
+    "subsample",
+    "colsample_bytree",
+    "colsample_bylevel",
+    "colsample_bynode",
+    "reg_lambda",
+    "reg_alpha",
+    "scale_pos_weight",
+}
+ALIASES = {"learning_rate": "eta", "lambda": "reg_lambda", "alpha": "reg_alpha"}
+ROUNDS = {"num_boost_round", "early_stopping_rounds"}
+SMALL = 5_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one training runs with.
+
+    Attributes:
+        booster: XGBoost's parameters.
+        rounds: trees (per class) at most.
+        patience: rounds without a better validation loss before training stops.
+    """
+
+    booster: dict[str, Any]
+    rounds: int
+    patience: int
+
+
+def settings_for(target: Target, rows: int, given: Mapping[str, float], seed: int) -> Settings:
+    """Defaults for a task and a number of training rows, with what the user set over them.
+
+    Raises:
+        ConfigurationError: a parameter is unknown or of another type.
+    """
+    names = INTEGERS | NUMBERS | ROUNDS
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        known = ALIASES.get(name, name)
+        if known not in names:
+            raise ConfigurationError(
+                f"training_parameters has '{name}', which is no parameter that can be set."
+                f"{nearest(name, names | set(ALIASES))} It takes {', '.join(sorted(names))}."
+            )
+        chosen[known] = _typed(known, value)
+    rounds = int(chosen.pop("num_boost_round", 3000))
+    patience = int(chosen.pop("early_stopping_rounds", 60))
+    return Settings({**_defaults(target, rows, seed), **chosen}, rounds, patience)
+
+
+def _typed(name: str, value: Any) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"training_parameters: '{name}' must be a number, not {value!r}.")
+    if name in NUMBERS:
+        return float(value)
+    if float(value) != int(value):  # KFP hands every number over as a float
+        raise ConfigurationError(f"training_parameters: '{name}' must be whole, not {value!r}.")
+    return int(value)
+
+
+def _defaults(target: Target, rows: int, seed: int) -> dict[str, Any]:
+    objective: dict[str, Any] = {
+        "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
+        "multiclass": {
+            "objective": "multi:softprob",
+            "eval_metric": "mlogloss",
+            "num_class": len(target.classes),
+        },
+        "regression": {"objective": "reg:squarederror", "eval_metric": "rmse"},
+    }[target.task]
+    small = rows < SMALL
+    return {
+        **objective,
+        "tree_method": "hist",
+        "eta": 0.05,
+        "max_depth": 4 if small else 7,
+        "min_child_weight": 1.0 if small else 5.0,
+        "subsample": 0.8,
+        "colsample_bytree": 0.8,
+        "reg_lambda": 2.0,
+        "max_bin": 256,
+        "seed": seed,
+    }
