@@ -9,6 +9,7 @@ from shipway.components.lib.errors import nearest
 from shipway.components.lib.metrics import METRIC_NAMES
 
 MIN_ROWS = 30
+MIN_CLASS_ROWS = 5
 MIN_SLICE_ROWS = 50
 
 
@@ -78,14 +79,20 @@ def default_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
 
 
 def rows_rule(evaluation: Mapping[str, Any]) -> Rule:
-    """Whether there are enough test rows for an interval to mean anything."""
-    rows = int(evaluation["rows"])
-    text = f"The test table has {rows:,} rows."
-    if rows < MIN_ROWS:
-        text += (
-            f" Intervals mean little below {MIN_ROWS}: raise test_fraction, bring more data, or "
-            "state the bounds to judge by in minimum_metrics or maximum_metrics."
-        )
+    """Whether there are rows enough for an interval to mean anything: 30, and 5 of either class."""
+    rows, task = int(evaluation["rows"]), evaluation["task"]
+    counts = evaluation.get("class_counts", {}) if task == "binary" else {}
+    rare = min(counts, key=lambda name: int(counts[name]), default="")
+    cure = (
+        "Intervals mean little below that: raise test_fraction, bring more data, or state the "
+        "bounds to judge by in minimum_metrics or maximum_metrics."
+    )
+    if rare and counts[rare] < MIN_CLASS_ROWS:
+        bound = f">= {MIN_CLASS_ROWS} of each class"
+        text = f"The test table has {counts[rare]} rows of class '{rare}', not {bound}. {cure}"
+        return Rule("test_rows", "fail", text, float(counts[rare]), bound, n=rows)
+    text = f"The test table has {rows:,} rows"
+    text += "." if rows >= MIN_ROWS else f", not >= {MIN_ROWS}. {cure}"
     return bound_rule("test_rows", float(rows), minimum=MIN_ROWS, sentence=text, n=rows)
 
 
@@ -140,8 +147,10 @@ def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
     if rules:
         return rules
     text = f"On none of {len(measured)} slices is {main} worse than a constant's."
-    if len(slices) > len(measured):
-        text += f" On {len(slices) - len(measured)} more it is undefined, as where one class is."
+    if not measured:
+        text = f"No slice has rows enough to judge it by its {main}."
+    elif len(slices) > len(measured):
+        text += f" {len(slices) - len(measured)} more have too few rows of a class to be judged."
     return [Rule("slice", "pass", text, float(len(measured)))]
 
 

@@ -17,7 +17,7 @@ def evaluate_model(
     classification: Output[ClassificationMetrics],
     report: Output[HTML],
     slice_columns: List[str] = [],
-):
+) -> None:
     """Measure a model on the test rows: metrics with intervals, slices, baselines, curves.
 
     Args:

@@ -101,7 +101,7 @@ def _add_slices(report: Report, document: dict[str, Any]) -> None:
     ]
     if bars:
         spec = charts.bars(bars, "slice", main, interval=("low", "high"))
-        report.add_figure(f"{main} by slice", spec, "Slices of 50 rows or more, with intervals.")
+        report.add_figure(f"{main} by slice", spec, "Slices with rows enough for an interval.")
     note = "A metric that is undefined on a slice, such as AUC where one class is, is left empty."
     report.add_table("Slices", ["Slice", "Rows", main, "Low", "High", *others], rows, note)
 

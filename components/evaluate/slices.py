@@ -25,6 +25,7 @@ MAX_VALUES = 8
 MAX_VALUES_ASKED = 30
 MAX_CANDIDATES = 200
 MIN_ROWS = 50
+MIN_CLASS_ROWS = 10
 ROUNDS = 100
 RANGES = 4
 MISSING = "(missing)"
@@ -82,8 +83,9 @@ def measure_slices(
         constant: the baseline's prediction of all test rows.
 
     Returns:
-        A JSON object a slice: slice, n, metrics; with 50 rows or more also interval (of the main
-        metric) and gain (over the constant, positive is better), where they are defined.
+        A JSON object a slice: slice, n, metrics; where rows are enough for an interval to mean
+        something (50, and 10 of each class of a binary task) also interval (of the main metric) and
+        gain (over the constant, positive is better).
     """
     main = MAIN_METRIC[held.target.task]
     measured = []
@@ -94,7 +96,7 @@ def measure_slices(
             "n": len(y),
             "metrics": compute_metrics(held.target, y, prediction),
         }
-        if len(y) >= MIN_ROWS and main in entry["metrics"]:
+        if _is_enough(held, y) and main in entry["metrics"]:
             ends = bootstrap_intervals(held.target, y, prediction, [main], rounds=ROUNDS).get(main)
             entry["interval"] = list(ends) if ends else None
             gain = paired_difference(
@@ -104,6 +106,13 @@ def measure_slices(
                 entry["gain"] = {"value": gain.value, "low": gain.low, "high": gain.high}
         measured.append(entry)
     return measured
+
+
+def _is_enough(held: HeldOut, y: np.ndarray) -> bool:
+    """Whether resampling tells how sure a figure is: with one positive row, no round doubts it."""
+    if held.target.task == "binary" and min((y == 0).sum(), (y == 1).sum()) < MIN_CLASS_ROWS:
+        return False
+    return len(y) >= MIN_ROWS
 
 
 def _slices(test: Path, name: str, asked: bool) -> list[Slice]:

@@ -1,0 +1,1 @@
+"""Fit the feature plan on the training rows."""

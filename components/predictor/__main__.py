@@ -24,6 +24,8 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
     for noisy in ("kserve", "kserve.trace"):  # three lines and a stack trace for each request
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -44,17 +46,20 @@ def _serve(settings: Settings, began: float) -> None:
     from shipway.components.predictor.server import Server
 
     host, port = listener.getsockname()[:2]
-    logger.info(
-        "Model '%s' %s(%s) answers on http://%s:%d/v1/models/%s:predict after %.1f s.",
-        engine.name,
-        f"version {engine.version} " if engine.version else "",
-        engine.digest[:12],
-        host,
-        port,
-        engine.name,
-        time.monotonic() - began,
-    )
-    Server(settings).run(engine, listener)
+
+    def announce() -> None:
+        logger.info(
+            "Model '%s' %s(%s) answers on http://%s:%d/v1/models/%s:predict after %.1f s.",
+            engine.name,
+            f"version {engine.version} " if engine.version else "",
+            engine.digest[:12],
+            f"[{host}]" if ":" in host else host,
+            port,
+            engine.name,
+            time.monotonic() - began,
+        )
+
+    Server(settings).run(engine, listener, announce)
     logger.info("Stopped.")
 
 

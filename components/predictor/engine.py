@@ -15,7 +15,7 @@ from shipway.components.predictor.schema import schema_of
 from shipway.components.predictor.tensors import read_tensors
 
 # Up to so many rows, the lean row path beats building an Arrow table.
-ROW_PATH_ROWS = 16
+ROW_PATH_ROWS = 32
 
 
 class Engine:

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from shipway.components import __version__
 from shipway.components.predictor.bodies import (
     Headers,
     Receive,
@@ -37,15 +39,24 @@ V2_MODEL = re.compile(
 INLINE_BYTES = 16_384
 
 App = Callable[[Scope, Receive, Send], Any]
+Timed = Callable[[], AbstractContextManager[Any]]
 
 
 class Gateway:
     """Answers predictions and metadata; hands the rest to the application behind it."""
 
-    def __init__(self, app: App, engine: Engine, max_body_bytes: int) -> None:
-        """Stand in front of an application."""
+    def __init__(self, app: App, engine: Engine, max_body_bytes: int, timed: Timed) -> None:
+        """Stand in front of an application.
+
+        Args:
+            app: what answers everything else.
+            engine: the model.
+            max_body_bytes: the largest body that is read.
+            timed: gives a context manager that measures one prediction.
+        """
         self._app = app
         self._engine = engine
+        self._timed = timed
         self._limit = max_body_bytes
         self._headers: Headers = [
             (b"x-shipway-model-digest", engine.digest.encode()),
@@ -77,6 +88,10 @@ class Gateway:
             if match["verb"] == "explain":
                 raise Refusal("This server does not explain predictions; use ':predict'.", 501)
             await self._predict(self._engine.answer_v1, scope, receive, send)
+            return
+        if path == "/v2" and scope["method"] == "GET":
+            about = {"name": "shipway", "version": __version__, "extensions": []}
+            await reply(send, 200, orjson.dumps(about))
             return
         match = V2_MODEL.fullmatch(path)
         if match is None:
@@ -111,8 +126,9 @@ class Gateway:
             raise Refusal(f"A prediction is a POST; {scope['method']} came.", 405)
         check_content_type(scope)
         body = await read_body(scope, receive, self._limit)
-        if len(body) <= INLINE_BYTES:
-            content = answer(body)
-        else:  # longer work would hold up health checks and the other requests
-            content = await asyncio.get_running_loop().run_in_executor(None, answer, body)
+        with self._timed():
+            if len(body) <= INLINE_BYTES:
+                content = answer(body)
+            else:  # longer work would hold up health checks and the other requests
+                content = await asyncio.get_running_loop().run_in_executor(None, answer, body)
         await reply(send, 200, content)

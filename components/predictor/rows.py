@@ -91,4 +91,6 @@ def _from_lists(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
                 f"Row {index} has {len(row)} values; this model takes {width}, in this order: "
                 f"{listed(list(schema.names))}. Rows by column name are safer."
             )
-    return {name: list(cells) for name, cells in zip(schema.names, zip(*rows, strict=True), strict=True)}
+    return {
+        name: list(cells) for name, cells in zip(schema.names, zip(*rows, strict=True), strict=True)
+    }

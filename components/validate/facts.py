@@ -76,10 +76,17 @@ def column_facts(profile: Profile, path: Path) -> list[ColumnFacts]:
         fact = ColumnFacts(cast.name, cast.kind, profile.rows, note=cast.note)
         if cast.name in features:
             _read(fact, features[cast.name])
-        plain = cast.target is not None and not pa.types.is_nested(cast.target)
-        if plain and fact.distinct is None and (count_all or _may_identify(fact)):
-            fact.distinct = _count_distinct(path, cast)
         facts.append(fact)
+    plain = [c.target is not None and not pa.types.is_nested(c.target) for c in profile.casts]
+    wanted = [
+        (fact, cast)
+        for fact, cast, countable in zip(facts, profile.casts, plain, strict=True)
+        if countable and fact.distinct is None and (count_all or _may_identify(fact))
+    ]
+    # In groups: opening a file of thousands of columns for each of them takes minutes.
+    size = max(1, MAX_CELLS // max(1, profile.rows))
+    for start in range(0, len(wanted), size):
+        _count_distinct(path, wanted[start : start + size])
     return facts
 
 
@@ -112,9 +119,15 @@ def read_column(path: Path, name: str) -> pa.ChunkedArray:
     return pa.chunked_array([batch.column(0) for batch in read_batches(path, [name])], kind)
 
 
-def _count_distinct(path: Path, cast: ColumnCast) -> int:
-    chunks = [cast_column(chunk, cast)[0] for chunk in read_column(path, cast.name).chunks]
-    return int(pc.count_distinct(pa.chunked_array(chunks, cast.target)).as_py())
+def _count_distinct(path: Path, wanted: list[tuple[ColumnFacts, ColumnCast]]) -> None:
+    names = [cast.name for _, cast in wanted]
+    chunks: dict[str, list[pa.Array]] = {name: [] for name in names}
+    for batch in read_batches(path, names):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            chunks[name].append(column)
+    for fact, cast in wanted:
+        ready = [cast_column(chunk, cast)[0] for chunk in chunks.pop(cast.name)]
+        fact.distinct = int(pc.count_distinct(pa.chunked_array(ready, cast.target)).as_py())
 
 
 def _may_identify(fact: ColumnFacts) -> bool:

@@ -152,6 +152,11 @@ def test_a_tiny_test_table_is_no_proof(models: dict[str, Path], tmp_path: Path) 
     assert "12 rows" in rule(decision, "test_rows").sentence
     verdict, _ = rejudge(models["good"], tmp_path, minimum_metrics={"accuracy": 0.1})
     assert verdict == "blessed"  # who states bounds judges by them
+    source = table(seed=9).sort_by("label")
+    few = source.slice(source["label"].to_pylist().index("yes") - 200, 203)
+    verdict, decision = judge(models["good"], tmp_path / "few", few)
+    assert verdict == "rejected"
+    assert "3 rows of class 'yes'" in rule(decision, "test_rows").sentence
 
 
 def test_one_class_in_the_test_table_fails_closed(models: dict[str, Path], tmp_path: Path) -> None:
@@ -239,7 +244,7 @@ def test_small_or_undefined_slices_do_not_reject() -> None:
     ]
     rules = slice_rules({"main_metric": "auc", "slices": slices})
     assert [each.verdict for each in rules] == ["pass"]
-    assert "On 1 more" in rules[0].sentence
+    assert "No slice has rows enough" in rules[0].sentence
 
 
 def test_a_better_candidate_passes_the_champion(models: dict[str, Path], tmp_path: Path) -> None:

@@ -151,6 +151,20 @@ def test_slices_of_one_class_lack_what_is_undefined(
         assert "accuracy" in part["metrics"]
 
 
+def test_a_slice_with_one_positive_row_claims_no_certainty(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    test = table(400, seed=9).sort_by("label")
+    first = test["label"].to_pylist().index("yes")
+    city = pa.array(["Rome" if index <= first else "Oslo" for index in range(400)])
+    _, document, _ = run(models["binary"], test.set_column(1, "city", city), tmp_path, ("city",))
+    rome = next(part for part in document["slices"] if part["slice"] == "city=Rome")
+    assert rome["n"] > 100
+    assert "auc" in rome["metrics"]
+    assert "interval" not in rome
+    assert "gain" not in rome
+
+
 def test_classes_that_training_never_saw_are_counted_and_are_errors(
     models: dict[str, Path], tmp_path: Path
 ) -> None:

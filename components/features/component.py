@@ -1,0 +1,39 @@
+"""The KFP face of the feature plan."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from shipway.components.lib.images import TRAIN
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def fit_features(
+    train: Input[Dataset],
+    label: str,
+    plan: Output[Artifact],
+    report: Output[HTML],
+    task: str = "auto",
+    time_column: str = "",
+    group_column: str = "",
+    seed: int = 0,
+):
+    """Decide what becomes of each raw column, on the training rows alone.
+
+    Args:
+        train: Training rows.
+        label: Column to predict.
+        task: auto, binary, multiclass or regression.
+        time_column: Column that orders rows in time.
+        group_column: Column that groups rows; not a feature.
+        seed: Seed of the out-of-fold statistics.
+
+    Returns:
+        plan: Feature plan, JSON.
+        report: Each raw column, what becomes of it, and why.
+    """
+    from pathlib import Path
+
+    from shipway.components.features.logic import fit
+
+    columns = {"time_column": time_column, "group_column": group_column}
+    fit(Path(train.path), label, Path(plan.path), Path(report.path), task, seed, **columns)

@@ -1,0 +1,104 @@
+"""Fitting the feature plan, and the page that shows it."""
+
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+
+from shipway.components.lib.encoders import ColumnPlan
+from shipway.components.lib.errors import DataError, nearest
+from shipway.components.lib.features import FeaturePlan, fit_plan
+from shipway.components.lib.files import write_json_aside
+from shipway.components.lib.reports import Report
+from shipway.components.lib.tables import read_table
+from shipway.components.lib.task import resolve_target
+
+SHOWN = 8
+WORDS = {
+    "number": "number, as it is",
+    "text_number": "text, read as a number",
+    "boolean": "yes or no, as 1 or 0",
+    "datetime": "parts of a date",
+    "category": "code, ordered by the target's mean",
+    "category_many": "target's smoothed mean, out of fold, and count",
+}
+_log = logging.getLogger(__name__)
+
+
+def fit(
+    train: Path,
+    label: str,
+    plan_path: Path,
+    report_path: Path,
+    task: str = "auto",
+    seed: int = 0,
+    *,
+    time_column: str = "",
+    group_column: str = "",
+) -> FeaturePlan:
+    """Fit a plan on a training Dataset; write it as JSON, and its page.
+
+    Raises:
+        ConfigurationError: the task does not fit the label.
+        DataError: the label, the time or the group column is not there, or no column is left.
+    """
+    table = read_table(train)
+    for name in filter(None, (label, time_column, group_column)):
+        if name not in table.column_names:
+            raise DataError(
+                f"The training rows have no column '{name}'.{nearest(name, table.column_names)} "
+                f"They have {', '.join(table.column_names[:20])}."
+            )
+    target = resolve_target(table.column(label), task)
+    plan = fit_plan(
+        table, label, target, time_column=time_column, group_column=group_column, seed=seed
+    )
+    _write_page(report_path, plan, table)
+    write_json_aside(plan_path, plan.to_json())
+    _log.info(
+        "fitted %s: %d features of %d columns, %d columns dropped",
+        target.task, len(plan.feature_names), len(plan.columns), len(plan.dropped),
+    )  # fmt: skip
+    return plan
+
+
+def _write_page(path: Path, plan: FeaturePlan, table: pa.Table) -> None:
+    classes = ", ".join(map(str, plan.target.classes[:SHOWN]))
+    kind = f"{plan.target.task} ({classes})" if classes else plan.target.task
+    report = Report(
+        f"Features for '{plan.label}'",
+        f"{len(plan.columns)} of {len(table.column_names) - 1} columns become "
+        f"{len(plan.feature_names)} features; {len(plan.dropped)} columns are dropped. "
+        f"The task is {kind}. Fitted on {table.num_rows:,} training rows alone.",
+    )
+    report.add_table(
+        "Columns that are used",
+        ["column", "what becomes of it", "why", "features", "missing", "seen in training"],
+        [
+            [
+                column.name,
+                WORDS[column.kind],
+                column.reason,
+                ", ".join(column.outputs[:SHOWN]) + (" ..." if len(column.outputs) > SHOWN else ""),
+                f"{table.column(column.name).null_count / table.num_rows:.1%}",
+                _seen(column),
+            ]
+            for column in plan.columns
+        ],
+        "Missing cells stay missing. A category that training did not see is scored as a rare one.",
+    )
+    if plan.dropped:
+        report.add_table(
+            "Columns that are dropped",
+            ["column", "why"],
+            [[column.name, column.reason] for column in plan.dropped],
+        )
+    report.save(path)
+
+
+def _seen(column: ColumnPlan) -> str:
+    if column.minimum is not None and column.maximum is not None:
+        return f"{column.minimum:,.6g} .. {column.maximum:,.6g}"
+    names = column.categories or list(column.table)
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
