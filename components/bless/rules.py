@@ -146,7 +146,7 @@ def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
             rules.append(rule)
     if rules:
         return rules
-    text = f"On none of {len(measured)} slices is {main} worse than a constant's."
+    text = f"Slices judged: {len(measured)}. On none is {main} worse than a constant's."
     if not measured:
         text = f"No slice has rows enough to judge it by its {main}."
     elif len(slices) > len(measured):

@@ -1,0 +1,1 @@
+"""Bring a registered version up as a candidate, beside what serves."""

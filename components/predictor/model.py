@@ -1,5 +1,6 @@
 """The model as KServe's server sees it."""
 
+import math
 from typing import Any
 
 from kserve import InferOutput, InferRequest, InferResponse, Model
@@ -61,11 +62,11 @@ def _tensors(request: InferRequest) -> dict[str, Any]:
         except (ValueError, TypeError, KeyError, InvalidInput) as error:
             raise Refusal(f"Column '{tensor.name}' cannot be read: {error}") from None
         try:
-            data = [c.decode("utf-8") if isinstance(c, bytes) else c for c in cells]
+            data = [_cell(cell) for cell in cells]
         except UnicodeDecodeError:
             raise Refusal(f"Column '{tensor.name}' holds text that is not UTF-8.") from None
-        bad = next((i for i, c in enumerate(data) if isinstance(c, float) and c - c != 0), None)
-        if bad is not None:
+        if math.inf in data or -math.inf in data:
+            bad = next(i for i, cell in enumerate(data) if cell in (math.inf, -math.inf))
             raise Refusal(f"Row {bad}, column '{tensor.name}' must be finite; {data[bad]} came.")
         inputs.append(
             {
@@ -76,6 +77,13 @@ def _tensors(request: InferRequest) -> dict[str, Any]:
             }
         )
     return {"id": request.id or "", "inputs": inputs}
+
+
+def _cell(cell: Any) -> Any:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8")
+    # Typed tensors have no null; NaN stands for it.
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def _response(answer: dict[str, Any]) -> InferResponse:

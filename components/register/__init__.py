@@ -1,0 +1,1 @@
+"""Keep a blessed model as an immutable version."""

@@ -1,0 +1,1 @@
+"""Promote a proven candidate, or roll back."""

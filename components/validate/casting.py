@@ -1,5 +1,6 @@
 """Arrow columns in the types that TFDV measures: it drops some silently and raises on others."""
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -100,7 +101,8 @@ def _seconds(column: pa.Array) -> pa.Array:
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"), safe=False)
         kind = column.type
-    unit = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+    # Out of the name, "time32[ms]": pyarrow 10 has no unit on times of day.
+    unit = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[re.split(r"[\[\],]", str(kind))[1]]
     wide = column.cast(pa.int32()) if pa.types.is_time32(kind) else column
     counts = wide.cast(pa.int64())
     if pa.types.is_duration(kind):

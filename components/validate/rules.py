@@ -109,14 +109,15 @@ def _mostly_missing(fact: ColumnFacts, profile: Profile) -> list[Finding]:
     if not fact.present or share <= MISSING_SHARE:
         return []
     said = (
-        f"Column '{fact.name}' is missing in {fact.missing:,} of {fact.rows:,} rows ({share:.1%}); "
+        f"Column '{fact.name}' is missing in {fact.missing:,} of {fact.rows:,} rows ({share:.2%}); "
         "check its source, or exclude it."
     )
     return [(said, share, f"<= {MISSING_SHARE}")]
 
 
 def _constant(fact: ColumnFacts, profile: Profile) -> list[Finding]:
-    constant = fact.distinct == 1 or (fact.minimum is not None and fact.minimum == fact.maximum)
+    same_ends = fact.minimum is not None and fact.minimum == fact.maximum
+    constant = same_ends if fact.distinct is None else fact.distinct == 1
     if not constant or fact.present < 2 or fact.kind.startswith("list"):
         return []
     held = fact.top[0][0] if fact.top else f"{fact.minimum or 0.0:.12g}"

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 MOSTLY = 0.5
+BUCKETS, WIDE_BUCKETS, WIDE_COLUMNS = 10, 2, 400
 
 
 @dataclass
@@ -117,7 +118,9 @@ def measure(path: Path, schema: Any = None) -> Profile:
     from tfx_bsl.arrow import table_util
 
     casts = plan_casts(read_schema(path))
-    options = tfdv.StatsOptions() if schema is None else tfdv.StatsOptions(schema=schema)
+    # TFDV takes 100 quantiles for each bucket, in Python: 17 ms a numeric column by default.
+    buckets = WIDE_BUCKETS if len(casts) > WIDE_COLUMNS else BUCKETS
+    options = tfdv.StatsOptions(schema=schema, num_quantiles_histogram_buckets=buckets)
     generators = stats_impl.get_generators(options, in_memory=True)
     totals = [generator.create_accumulator() for generator in generators]
     profile = Profile(None, 0, casts)

@@ -88,7 +88,7 @@ class Trained:
         return self.scorer.outputs(self.scorer.score_table(self.table if table is None else table))
 
 
-def train(task: str, path: Path, xgboost_version: str = xgb.__version__) -> Trained:
+def train_model(task: str, path: Path, xgboost_version: str = xgb.__version__) -> Trained:
     table = trips()
     labelled = table.append_column("label", label_of(task, table))
     target = resolve_target(labelled.column("label"), task)
@@ -144,7 +144,7 @@ def start_server(*flags: object) -> subprocess.Popen:
 
 
 @contextmanager
-def serving(path: Path, *flags: object) -> Iterator[Served]:
+def run_server(path: Path, *flags: object) -> Iterator[Served]:
     """Run a server on a free port until the block ends, and end it as Kubernetes would."""
     began = time.monotonic()
     process = start_server("--model_dir", path, "--http_port", 0, *flags)
@@ -178,7 +178,7 @@ def _await_ready(process, log, client, deadline) -> str:
     raise AssertionError(f"the server did not become ready:\n{''.join(log)}")
 
 
-def refused(*flags: object) -> tuple[int, str]:
+def run_refused(*flags: object) -> tuple[int, str]:
     """Start a server that must not come up: its exit status and what it said."""
     process = start_server(*flags)
     try:
@@ -191,7 +191,7 @@ def refused(*flags: object) -> tuple[int, str]:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Trained]:
     root = tmp_path_factory.mktemp("models")
-    return {task: train(task, root / task) for task in OBJECTIVES}
+    return {task: train_model(task, root / task) for task in OBJECTIVES}
 
 
 @pytest.fixture(scope="session")
@@ -201,5 +201,21 @@ def binary(models) -> Trained:
 
 @pytest.fixture(scope="session")
 def server(binary) -> Iterator[Served]:
-    with serving(binary.path, "--model_version", "7", "--max_body_mib", 1) as served:
+    with run_server(binary.path, "--model_version", "7", "--max_body_mib", 1) as served:
         yield served
+
+
+# Test modules cannot import this one, so its functions come as fixtures.
+@pytest.fixture(scope="session")
+def serving():
+    return run_server
+
+
+@pytest.fixture(scope="session")
+def refused():
+    return run_refused
+
+
+@pytest.fixture(scope="session")
+def train():
+    return train_model

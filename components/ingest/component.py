@@ -1,0 +1,41 @@
+"""The KFP face of ingestion."""
+
+from typing import List
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Output
+
+from shipway.components.lib.images import DATA
+
+
+@dsl.component(base_image=DATA, install_kfp_package=False)
+def ingest_table(
+    data_uri: str,
+    label: str,
+    dataset: Output[Dataset],
+    datasheet: Output[HTML],
+    exclude_columns: List[str] = [],
+    data_format: str = "auto",
+    missing_values: List[str] = [],
+    row_limit: int = 0,
+):
+    """Read a table and write it as Parquet; excluded columns are never written.
+
+    Args:
+        data_uri: File, glob or directory, local or gs://, of CSV, Parquet or JSON lines.
+        label: Column to predict; rows without it are dropped and counted.
+        exclude_columns: Columns to leave out.
+        data_format: auto, csv, parquet or jsonl.
+        missing_values: Cells to read as missing, beside the usual ones.
+        row_limit: Rows to read at most; 0 reads all.
+
+    Returns:
+        dataset: The table, a directory of Parquet parts.
+        datasheet: Where the rows came from, and what became of each.
+    """
+    from pathlib import Path
+
+    from shipway.components.ingest.logic import Request, ingest
+
+    request = Request(data_uri, label, exclude_columns, data_format, missing_values, row_limit)
+    dataset.metadata.update(ingest(request, Path(dataset.path), Path(datasheet.path)))

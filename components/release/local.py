@@ -1,0 +1,57 @@
+"""Release on this machine: the new server joins the callers' port before the old one leaves it."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from shipway.components.lib import serving
+from shipway.components.lib.errors import EndpointError
+from shipway.components.lib.model_store import ModelStore
+from shipway.components.lib.serving import ServingRecord
+
+SETTLE_SECONDS = 10.0
+
+
+def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str) -> None:
+    """Let a proven candidate take over the port that callers use.
+
+    Both servers share the port for a moment (SO_REUSEPORT), so that no connection is refused. The
+    champion's pointer moves while the old server still answers: when it cannot, the new one goes.
+
+    Raises:
+        EndpointError: the new server does not become ready, or does not answer in the end.
+        ConflictError: the champion is another one than at deployment.
+    """
+    folder, name = serving.serving_dir_of(model_store), candidate.model_name
+    live = serving.load_record(folder, name)
+    if live and live.digest == candidate.digest and serving.is_answering(live):
+        store.promote(name, candidate.version, candidate.champion or None)
+        serving.stop_role(folder, name, serving.CANDIDATE)
+        return
+    following = serving.start_server(
+        replace(candidate, port=candidate.stable_port),
+        serving.record_path(folder, name, serving.NEXT),
+        Path(sys.executable),
+    )
+    store.promote(name, candidate.version, candidate.champion or None)
+    following.save(serving.record_path(folder, name, serving.LIVE))
+    serving.record_path(folder, name, serving.NEXT).unlink(missing_ok=True)
+    if live:
+        serving.stop_process(live)
+    serving.stop_role(folder, name, serving.CANDIDATE)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not serving.is_answering(following):
+        if time.monotonic() > deadline:
+            raise EndpointError(
+                f"'{name}' version {candidate.version} took over {following.endpoint} and does not "
+                f"answer. See {following.log}."
+            )
+        time.sleep(0.1)
+
+
+def roll_back_local(model_name: str, model_store: str) -> None:
+    """Stop the candidate and what was to follow; the live endpoint was never touched."""
+    folder = serving.serving_dir_of(model_store)
+    for role in (serving.CANDIDATE, serving.NEXT):
+        serving.stop_role(folder, model_name, role)
