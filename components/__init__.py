@@ -1,3 +1,3 @@
-"""Shipway's lifecycle steps: one folder a step, `component.py` its KFP face, `logic.py` its work."""
+"""Shipway's steps: one folder each, `component.py` its KFP face and `logic.py` its work."""
 
 __version__ = "0.1.0"

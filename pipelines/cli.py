@@ -41,7 +41,7 @@ def cli() -> None:
 def compile_command(check: bool, registry: str, tag: str, output: Path | None) -> None:
     """Write the pipelines' YAML."""
     from shipway.pipelines.compile import out_of_date, write_compiled
-    from shipway.pipelines.compiled import COMPILED
+    from shipway.pipelines.specs import COMPILED
 
     folder = output or COMPILED
     if check:
@@ -71,7 +71,7 @@ def run(pipeline: str, settings: tuple[str, ...], params: Path | None, listing: 
 
     Exit code 0 says that the endpoint answers, 1 that a step failed, 3 that a gate stopped the run.
     """
-    from shipway.pipelines.compiled import load_compiled
+    from shipway.pipelines.specs import load_compiled
 
     compiled = load_compiled(pipeline)
     if listing:
@@ -83,7 +83,8 @@ def run(pipeline: str, settings: tuple[str, ...], params: Path | None, listing: 
     from shipway.pipelines.summary import show
 
     given = {**_file_of(params), **dict(_setting(text) for text in settings)}
-    console = Console(highlight=False)
+    # The very stream: while KFP runs, what it prints goes to a log instead of `sys.stdout`.
+    console = Console(file=sys.stdout, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
     result = start(compiled, given, STATE.absolute(), console)
     show(result, console)

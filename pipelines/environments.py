@@ -70,8 +70,8 @@ def prepare(
 
 
 def _recipe(image: str) -> _Recipe:
-    known = {reference.rsplit("/", 1)[-1].split(":")[0]: t for reference, t in TARGETS.items()}
-    target = known.get(image.rsplit("/", 1)[-1].split(":")[0].split("@")[0])
+    known = {_name(reference): target for reference, target in TARGETS.items()}
+    target = known.get(_name(image))
     if target is None:
         raise ConfigurationError(
             f"Image '{image}' is not one of Shipway's: {', '.join(sorted(known))}. A local run "
@@ -84,6 +84,11 @@ def _recipe(image: str) -> _Recipe:
         return _Recipe(target, LOCKS / "data.lock", here)
     # TFDV's current wheels need glibc 2.39; the newest for an older one stops at Python 3.11.
     return _Recipe(target, LOCKS / "data-local.lock", LOCAL_PYTHON)
+
+
+def _name(image: str) -> str:
+    """The last part of an image reference, without tag and digest."""
+    return image.rsplit("/", maxsplit=1)[-1].partition(":")[0].partition("@")[0]
 
 
 def _glibc() -> tuple[int, ...]:

@@ -12,13 +12,14 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.pipelines.compiled import CompiledPipeline
+from shipway.pipelines.specs import CompiledPipeline
 
 STOP_SECONDS = 5.0
 _log = logging.getLogger(__name__)
@@ -124,7 +125,11 @@ class ProcessEngine:
         )
 
     def run(
-        self, image: str, command: Sequence[str], environment: dict[str, str] | None = None, **_: Any
+        self,
+        image: str,
+        command: Sequence[str],
+        environment: dict[str, str] | None = None,
+        **_: Any,
     ) -> _Process:
         """Run a task's command to its end, output to the log of its step."""
         request = _executor_input(command)
@@ -240,8 +245,11 @@ def run_pipeline(
         with (
             (logs / "kfp.log").open("w") as log,
             contextlib.redirect_stdout(log),
+            warnings.catch_warnings(),
             _answering(engine),
         ):
+            # "Settings have no effect in the local runner": resources are the cluster's business.
+            warnings.simplefilter("ignore")
             _orchestrate(pipeline, arguments, folder / "artifacts")
     except KeyboardInterrupt:
         engine.stop()

@@ -15,10 +15,10 @@ from rich.console import Console
 from shipway.components.lib import serving
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.files import write_json_aside
-from shipway.pipelines.compiled import CompiledPipeline, check_arguments
 from shipway.pipelines.environments import prepare
 from shipway.pipelines.local import Step, run_pipeline
 from shipway.pipelines.progress import BAD, ProgressView
+from shipway.pipelines.specs import CompiledPipeline, check_arguments
 
 
 @dataclass

@@ -76,7 +76,8 @@ def _show_warnings(run: Run, console: Console) -> None:
         count = len(decision.warnings)
         first = decision.warnings[0].sentence
         more = f" (and {count - 1} more in its report)" if count > 1 else ""
-        console.print(Text.assemble(("warning ", "yellow"), f"{step.name}: {first}{more}"))
+        line = Text.assemble(("warning ", "yellow"), f"{step.name}: {first}{more}")
+        console.print(line, soft_wrap=True)
 
 
 def _show_metrics(run: Run, console: Console) -> None:

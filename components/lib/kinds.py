@@ -1,4 +1,4 @@
-"""What a raw column is: a number, numbers in text, a boolean, a date, a category, or nothing to use.
+"""What a raw column is: a number, numbers in text, a boolean, a date, a category, or no use.
 
 A column is looked at once, on the training rows. Text is judged by its distinct values.
 """

@@ -2,7 +2,7 @@
 
     model.ubj        the booster
     signature.json   what it takes and answers (`lib/signature.py`)
-    golden.json      raw rows with the answers they got in training: {"rows": [...], "outputs": [...]}
+    golden.json      {"rows": [...], "outputs": [...]}: raw rows and what they got in training
     baseline/        statistics of features and predictions, for the monitor
     manifest.json    how it came about, and the SHA-256 of every other file
 
@@ -175,8 +175,8 @@ def load_package(path: Path) -> ModelPackage:
     """Load a package after its hashes and versions were found right.
 
     Raises:
-        ModelPackageError: a file is missing or changed, the format is another one, or the model was
-            written by a newer XGBoost, which this one would load without an error and score wrongly.
+        ModelPackageError: a file is missing or changed, the format is another one, or the model
+            was written by a newer XGBoost, which this one would load and score wrongly.
     """
     import xgboost
 

@@ -111,8 +111,8 @@ def next_champion(
     if standing != expected:
         raise ConflictError(
             f"The champion of '{model_name}' is version {standing or 'none'}, not "
-            f"{expected or 'none'} as when this release began: somebody else promoted. Run again to "
-            "be measured against the new champion."
+            f"{expected or 'none'} as when this release began: somebody else promoted. Run again "
+            "to be measured against the new champion."
         )
     history = []
     if current is not None:

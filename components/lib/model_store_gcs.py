@@ -91,8 +91,8 @@ class BucketStore:
                 blob.reload(timeout=TIMEOUT_SECONDS)
                 if (blob.metadata or {}).get("digest") != digest:
                     raise ConflictError(
-                        f"'{self.root}/{'/'.join(parts)}' was written by another run meanwhile. Run "
-                        "again: the model gets the next version."
+                        f"'{self.root}/{'/'.join(parts)}' was written by another run meanwhile. "
+                        "Run again: the model gets the next version."
                     ) from error
 
     def champion(self, model_name: str) -> Champion | None:

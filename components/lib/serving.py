@@ -104,15 +104,6 @@ def process_start(pid: int) -> str:
     return "" if fields[0] in ("Z", "X") else fields[19]
 
 
-def urls(endpoint: str, model_name: str) -> dict[str, str]:
-    """The URLs of a model at a base URL."""
-    return {
-        "endpoint": endpoint,
-        "v1_url": f"{endpoint}/v1/models/{model_name}:predict",
-        "v2_url": f"{endpoint}/v2/models/{model_name}/infer",
-    }
-
-
 def free_port() -> int:
     """A port that nobody listens on at this moment."""
     with socket.socket() as probe:
@@ -166,9 +157,12 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
             env=variables,
             start_new_session=True,
         )
+    base = f"http://{HOST}:{record.port}"
     started = replace(
         record,
-        **urls(f"http://{HOST}:{record.port}", record.model_name),
+        endpoint=base,
+        v1_url=f"{base}/v1/models/{record.model_name}:predict",
+        v2_url=f"{base}/v2/models/{record.model_name}/infer",
         pid=process.pid,
         process_start=process_start(process.pid),
         log=str(log),

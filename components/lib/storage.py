@@ -2,6 +2,7 @@
 
 import fnmatch
 import glob
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ def list_objects(uri: str) -> list[StoredObject]:
     Raises:
         DataError: there is nothing, the scheme is unknown, or the bucket cannot be read.
     """
+    uri = uri.strip()
     scheme = uri.split("://", 1)[0] if "://" in uri else "file"
     if scheme == "gs":
         found = _list_bucket(uri)
@@ -58,6 +60,7 @@ def list_objects(uri: str) -> list[StoredObject]:
 
 
 def _list_files(path: str) -> list[StoredObject]:
+    path = os.path.expanduser(path)
     if os.path.isdir(path):
         names = [str(file) for file in Path(path).rglob("*") if file.is_file()]
         names = [name for name in names if _is_visible(os.path.relpath(name, path))]
@@ -116,6 +119,11 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
     except exceptions.GoogleAPICallError as error:
         raise DataError(f"'{uri}' cannot be read: {error.message}. Try again later.") from error
+    except (exceptions.RetryError, ConnectionError) as error:
+        raise DataError(
+            f"'{uri}' cannot be read: the storage service was not reached ({error}). Check the "
+            "network, then run again."
+        ) from error
 
 
 def _list_bucket(uri: str) -> list[StoredObject]:
@@ -129,15 +137,55 @@ def _list_bucket(uri: str) -> list[StoredObject]:
         if not blob.name.endswith("/")
     ]
     if prefix != name:
-        wanted = [one for one in found if fnmatch.fnmatch(split_gs(one.uri)[1], name)]
+        wanted = [one for one in found if _matches(split_gs(one.uri)[1], name)]
         return [one for one in wanted if _is_visible(one.uri.rsplit("/", 1)[-1])]
     exact = [one for one in found if one.uri == uri]
     inside = [one for one in found if one.uri.startswith(uri.rstrip("/") + "/")]
     return exact or [one for one in inside if _is_visible(one.uri[len(uri.rstrip("/")) + 1 :])]
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name fits a glob; as in a file system, only ** reaches into folders."""
+    deep = "**" in pattern or name.count("/") == pattern.count("/")
+    return deep and fnmatch.fnmatchcase(name, pattern.replace("**/", "*"))
+
+
+class _RemoteFile(io.RawIOBase):
+    """An object of a bucket as a file: the client's errors while reading become ours."""
+
+    def __init__(self, uri: str, reader: Any) -> None:
+        self._uri = uri
+        self._reader = reader
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return int(self._reader.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position in bytes."""
+        with explained(self._uri):
+            return int(self._reader.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; the bytes that came."""
+        with explained(self._uri):
+            data = self._reader.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def open_binary(stored: StoredObject) -> BinaryIO:
     """Open an object for reading, in the state in which it was listed.
+
+    An object of a bucket is read as it is stored, in blocks, each with retries.
 
     Raises:
         DataError: it cannot be read, or it has changed since.
@@ -146,10 +194,12 @@ def open_binary(stored: StoredObject) -> BinaryIO:
         bucket, name = split_gs(stored.uri)
         with explained(stored.uri):
             blob = gcs_client().bucket(bucket).blob(name, generation=int(stored.generation))
-            file: BinaryIO = blob.open("rb", chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
-            return file
+            reader = blob.open(
+                "rb", chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS, raw_download=True
+            )
+        return io.BufferedReader(_RemoteFile(stored.uri, reader), CHUNK_BYTES)
     try:
-        opened = open(stored.uri, "rb")  # noqa: SIM115 the caller closes it
+        opened = open(stored.uri, "rb")
     except OSError as error:
         raise DataError(f"'{stored.uri}' cannot be read: {error.strerror}.") from error
     check_unchanged(stored)

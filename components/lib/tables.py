@@ -215,10 +215,9 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         DataError: the directory is missing or empty.
     """
     schema = read_schema(path)
-    if columns is not None:
-        schema = pa.schema([schema.field(name) for name in columns])
-    batches = [batch.select(schema.names) for batch in read_batches(path, columns)]
-    return pa.Table.from_batches(batches, schema)
+    names = schema.names if columns is None else list(columns)
+    kept = pa.schema([schema.field(name) for name in schema.names if name in names])
+    return pa.Table.from_batches(list(read_batches(path, names)), kept).select(names)
 
 
 def json_value(value: Any) -> Any:

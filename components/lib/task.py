@@ -146,14 +146,14 @@ def _distinct(labels: pa.ChunkedArray | pa.Array) -> list[Any]:
         raise DataError(f"The label is of type {kind}; it must be numbers, text or booleans.")
     known = pc.drop_null(pc.unique(labels))
     distinct = known.filter(pc.is_finite(known)) if pa.types.is_floating(kind) else known
-    distinct = distinct.to_pylist()
-    if len(distinct) < 2:
-        held = f"only the value {distinct[0]!r}" if distinct else "no value at all"
+    values: list[Any] = distinct.to_pylist()
+    if len(values) < 2:
+        held = f"only the value {values[0]!r}" if values else "no value at all"
         raise DataError(
             f"The label holds {held}, so there is nothing to learn. Choose another label, or data "
             "in which it varies."
         )
-    return distinct
+    return values
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -102,5 +102,6 @@ def _response(answer: dict[str, Any]) -> InferResponse:
         model_name=answer["model_name"],
         model_version=answer.get("model_version"),
         infer_outputs=outputs,
-        parameters=answer["parameters"],
+        # The SDK's gRPC parameters are text, whole numbers or booleans.
+        parameters={name: str(value) for name, value in answer["parameters"].items()},
     )

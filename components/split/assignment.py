@@ -56,7 +56,7 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))
+        return np.asarray(values ^ (values >> np.uint64(31)))
 
 
 def by_hash(hashes: np.ndarray, validation: float, test: float) -> np.ndarray:

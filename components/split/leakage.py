@@ -206,7 +206,7 @@ def _ratios(
     held_out: pa.Table,
     singles: list[tuple[str, float]],
 ) -> list[tuple[str, float]]:
-    """A strong column in proportion to each other one: a label may be such a share by definition."""
+    """A strong column in proportion to each other one: some labels are such a share."""
     if plan.target.task == "regression":
         return []
     plain = {column.name for column in plan.columns if column.kind == "number"}

@@ -73,7 +73,7 @@ def _typed(name: str, value: Any) -> float | int:
 
 
 def _defaults(target: Target, rows: int, seed: int) -> dict[str, Any]:
-    objective: dict[str, Any] = {
+    objectives: dict[str, dict[str, Any]] = {
         "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
         "multiclass": {
             "objective": "multi:softprob",
@@ -81,10 +81,10 @@ def _defaults(target: Target, rows: int, seed: int) -> dict[str, Any]:
             "num_class": len(target.classes),
         },
         "regression": {"objective": "reg:squarederror", "eval_metric": "rmse"},
-    }[target.task]
+    }
     small = rows < SMALL
     return {
-        **objective,
+        **objectives[target.task],
         "tree_method": "hist",
         "eta": 0.05,
         "max_depth": 4 if small else 7,

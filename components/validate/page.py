@@ -78,6 +78,8 @@ def _row(fact: ColumnFacts, label: str) -> list[object]:
 
 
 def _short(value: str) -> str:
+    if not value.strip():
+        return "(blank)"
     return value if len(value) <= 24 else value[:23] + "\u2026"
 
 

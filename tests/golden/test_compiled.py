@@ -13,7 +13,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from shipway.components.lib import images
 from shipway.pipelines.compile import MAX_BYTES, PIPELINES, compile_pipeline, with_images
-from shipway.pipelines.compiled import COMPILED, load_compiled
+from shipway.pipelines.specs import COMPILED, load_compiled
 
 
 @pytest.fixture(params=PIPELINES)

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from shipway.components.lib import serving
-from shipway.pipelines.compiled import load_compiled
 from shipway.pipelines.run import Run, start
+from shipway.pipelines.specs import load_compiled
 from shipway.pipelines.summary import show
 
 

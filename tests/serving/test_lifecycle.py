@@ -131,7 +131,7 @@ def test_a_port_is_handed_over_without_a_refused_connection(models, serving):
         port = held.getsockname()[1]
         flags = ["--http_port", port, "--reuse_port", "true"]
         with serving(models["binary"].path, *flags, "--model_version", "1") as old:
-            seen, failed, done = [], [], threading.Event()
+            seen, failed, broken, done = [], [], [], threading.Event()
 
             def ask():
                 while not done.is_set():
@@ -140,6 +140,8 @@ def test_a_port_is_handed_over_without_a_refused_connection(models, serving):
                         seen.append((answer.status_code, answer.headers["x-shipway-model-version"]))
                     except httpx.ConnectError as error:
                         failed.append(repr(error))
+                    except httpx.HTTPError as error:
+                        broken.append(repr(error))
 
             thread = threading.Thread(target=ask)
             thread.start()
@@ -150,10 +152,14 @@ def test_a_port_is_handed_over_without_a_refused_connection(models, serving):
                     seen.clear()
                     time.sleep(0.5)
                     after = list(seen)
+                    done.set()
+                    thread.join()
             finally:
                 done.set()
                 thread.join()
     assert failed == []
+    # The kernel drops what the old socket had not accepted when it was closed: rare, and no more.
+    assert len(broken) <= 1
     assert after and set(after) == {(200, "2")}
 
 

@@ -11,8 +11,8 @@ import pytest
 from kfp import compiler, dsl
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.pipelines.compiled import load_compiled
 from shipway.pipelines.local import Step, run_pipeline
+from shipway.pipelines.specs import load_compiled
 from shipway.pipelines.summary import message_of
 
 IMAGE = "example.test/tiny:1"

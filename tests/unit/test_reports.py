@@ -90,7 +90,9 @@ class Skeleton(HTMLParser):
 
 def test_nothing_from_data_becomes_markup():
     page = full_report().render()
-    assert Skeleton(page).tags == Skeleton(full_report("a harmless text of that length").render()).tags
+    assert (
+        Skeleton(page).tags == Skeleton(full_report("a harmless text of that length").render()).tags
+    )
     assert "\x00" not in page and "alert" in page
 
 

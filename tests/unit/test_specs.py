@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.pipelines.compiled import CompiledPipeline, check_arguments, load_compiled
+from shipway.pipelines.specs import CompiledPipeline, check_arguments, load_compiled
 
 KINDS = {
     "uri": ("STRING", None),
