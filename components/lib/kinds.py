@@ -48,9 +48,9 @@ def parse_moment(text: str) -> datetime.datetime | None:
         return None
     try:
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # in UTC it may lie beyond the year 9999
         return None
-    return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC)
 
 
 def is_number(kind: pa.DataType) -> bool:

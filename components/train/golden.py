@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shipway.components.lib.errors import DataError
+from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import to_rows
 
@@ -12,28 +14,44 @@ ROWS = 32
 WITH_NULLS = 8
 
 
-def golden_rows(table: pa.Table, prediction: Prediction) -> list[dict[str, Any]]:
+def golden_rows(
+    table: pa.Table, plan: FeaturePlan, matrix: np.ndarray, prediction: Prediction
+) -> list[dict[str, Any]]:
     """Choose rows that spread over the predictions, some of them with missing cells.
 
     Args:
-        table: validation rows, raw, of the model's columns only.
+        table: validation rows, raw.
+        plan: the feature plan.
+        matrix: the model's rows of them.
         prediction: of the same rows.
 
     Returns:
         At most 32 rows as JSON objects.
+
+    Raises:
+        DataError: no row can be asked for.
     """
     if prediction.values is not None:
         score = prediction.values
     else:
         assert prediction.probabilities is not None
         score = prediction.probabilities[:, -1]
-    nulls = np.zeros(table.num_rows, dtype=bool)
-    for column in table.columns:
-        if column.null_count:
-            nulls |= column.is_null().to_numpy()
+    # The server refuses what training never saw missing, so such rows prove nothing.
+    required = np.repeat(
+        [not column.nullable for column in plan.columns],
+        [len(column.outputs) for column in plan.columns],
+    )
+    missing = np.isnan(matrix)
     order = np.argsort(score, kind="stable")
+    order = order[~missing[:, required].any(axis=1)[order]]
+    if not len(order):
+        raise DataError(
+            "Every validation row lacks a value that no training row lacks, so that none can prove "
+            "an endpoint. Split otherwise: the rows differ too much."
+        )
+    nulls = missing.any(axis=1)
     chosen = set(_spread(order, ROWS - WITH_NULLS)) | set(_spread(order[nulls[order]], WITH_NULLS))
-    return to_rows(table.take(sorted(chosen)))
+    return to_rows(table.select([column.name for column in plan.columns]).take(sorted(chosen)))
 
 
 def _spread(order: np.ndarray, count: int) -> list[int]:

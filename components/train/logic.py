@@ -81,7 +81,7 @@ def train(
     signature = signature_of(plan, model_name, threshold, calibrator.to_json(), xgb.__version__)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_matrix(matrix)
-    golden = golden_rows(held_out.select([f.name for f in signature.features]), prediction)
+    golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
     seconds = time.monotonic() - began
     digest = write_package(
