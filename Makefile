@@ -6,12 +6,13 @@ UV_VERSION := 0.13.8
 IMAGES := components/images
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help run test lint compile lock clean
+.PHONY: help run test test-slow lint compile lock clean
 help:  ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A stamp for each lock: `make` installs again when a lock changed, and is silent otherwise.
 .venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Shipway needs Python 3.11 or newer, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
@@ -57,5 +58,6 @@ lock: | .venv/bin/uv  ## Resolve every lock again.
 	cd $(IMAGES) && $(RESOLVE) --python-version 3.11 --python-platform x86_64-manylinux_2_28 data-local.in -o data-local.lock
 	cd $(IMAGES) && for image in train serve data data-local; do cat kfp.lock >> $$image.lock; done && rm kfp.lock
 
-clean:  ## Remove what was built; run state in .shipway stays.
-	rm -rf .venv build dist *.egg-info
+clean:  ## Stop what runs here and remove what was built; models and runs stay.
+	if [ -x .venv/bin/shipway ]; then .venv/bin/shipway stop || true; fi
+	rm -rf .venv build dist *.egg-info .shipway/envs

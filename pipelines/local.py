@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from shipway.components.lib.errors import ConfigurationError
 from shipway.pipelines.specs import CompiledPipeline
 
@@ -264,8 +266,8 @@ def run_pipeline(
 def _orchestrate(pipeline: CompiledPipeline, arguments: Mapping[str, Any], root: Path) -> None:
     from kfp import components, local
 
-    component = components.load_component_from_file(str(pipeline.path))
-    _without_retries(component.pipeline_spec)
+    text = yaml.dump(_without_retries(pipeline.spec), Dumper=yaml.CSafeDumper)
+    component = components.load_component_from_text(text)
     local.init(local.DockerRunner(), pipeline_root=str(root), raise_on_error=False)
     try:
         component(**arguments)
@@ -273,8 +275,11 @@ def _orchestrate(pipeline: CompiledPipeline, arguments: Mapping[str, Any], root:
         _log.info("%s", error)
 
 
-def _without_retries(spec: Any) -> None:
-    """On one machine a second try fails as the first did, and only makes the user wait."""
-    for dag in [spec.root.dag, *(component.dag for component in spec.components.values())]:
-        for task in dag.tasks.values():
-            task.ClearField("retry_policy")
+def _without_retries(spec: Any) -> Any:
+    """The same specification, each step tried once.
+
+    On one machine a second try fails as the first did, and only makes the user wait.
+    """
+    if isinstance(spec, dict):
+        return {k: _without_retries(v) for k, v in spec.items() if k != "retryPolicy"}
+    return [_without_retries(item) for item in spec] if isinstance(spec, list) else spec

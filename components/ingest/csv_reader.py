@@ -1,186 +1,144 @@
 """CSV as a stream, in two passes: the first settles types that hold for every row."""
 
 import csv
-import gzip
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from shipway.components.ingest.columns import TEXT, twice
+from shipway.components.ingest.streams import not_utf8, open_text
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.storage import StoredObject, open_binary
+from shipway.components.lib.storage import StoredObject
 
 BLOCK_BYTES = 4 << 20
-HEADER_BYTES = 4 << 20
+MAX_BLOCK_BYTES = 32 << 20
+BYTES_A_COLUMN = 8 << 10
+HEADER_BYTES = 8 << 20
 DELIMITERS = ",;\t|"
-TRUE, FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
-# From narrow to wide; a column takes the first that holds all its values.
-KINDS = [pa.int64(), pa.float64(), pa.bool_(), pa.string()]
-_LEADING_ZERO = r"^[+-]?0[0-9]"
-_RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
-
-Parts = tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch]]]
+_QUOTED = re.compile(r'"[^"]*"')
 
 
-def csv_source_parts(objects: Sequence[StoredObject], missing: Sequence[str]) -> Parts:
-    """The schema of some CSV objects, and the function that reads their rows.
+class CsvReader:
+    """Reads CSV objects of one header as batches of text."""
 
-    Raises:
-        DataError: a header has a name twice, headers differ, a row has too many or too few fields,
-            or bytes are not UTF-8.
-    """
-    headers = {one.uri: _header(one) for one in objects}
-    names, delimiter = next(iter(headers.values()))
-    for uri, (others, _) in headers.items():
-        if others != names:
-            differing = sorted(set(names) ^ set(others)) or ["their order"]
-            raise DataError(
-                f"'{uri}' has other columns than '{objects[0].uri}': {', '.join(differing[:5])}. "
-                "All objects of a source must have the same header."
-            )
-    ranks = [0] * len(names)
-    known = [False] * len(names)
-    texts = pa.schema([(name, pa.string()) for name in names])
-    for batch in _read(objects, texts, missing, delimiter):
-        for index, column in enumerate(batch.columns):
-            known[index] = known[index] or column.null_count < len(column)
-            ranks[index] = _widened(column, ranks[index])
-    schema = pa.schema(
-        [
-            (name, KINDS[rank] if has_values else pa.string())
-            for name, rank, has_values in zip(names, ranks, known, strict=True)
-        ]
-    )
-    return schema, lambda: _read(objects, schema, missing, delimiter)
+    numbers_in_text = True
+
+    def __init__(self, objects: Sequence[StoredObject]) -> None:
+        """Read the headers.
+
+        Raises:
+            DataError: a header is missing, names a column twice, or differs from the first.
+        """
+        self._objects = objects
+        self._headers = {one.uri: _header(one) for one in objects}
+        names, self.delimiter = self._headers[objects[0].uri]
+        for uri, (others, _) in self._headers.items():
+            differing = sorted(set(names) ^ set(others))
+            if differing:
+                raise DataError(
+                    f"'{uri}' has other columns than '{objects[0].uri}': "
+                    f"{', '.join(differing[:5])}. All objects of a source need the same columns."
+                )
+        self.names = names
+
+    def batches(self, kept: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Rows as text, the kept columns only.
+
+        Raises:
+            DataError: a row has too many or too few fields, or bytes are not UTF-8.
+        """
+        for stored in self._objects:
+            yield from self._read(stored, kept)
+
+    def _read(self, stored: StoredObject, kept: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        names, delimiter = self._headers[stored.uri]
+        block = min(max(BLOCK_BYTES, len(names) * BYTES_A_COLUMN), MAX_BLOCK_BYTES)
+        convert = pacsv.ConvertOptions(
+            column_types={name: TEXT for name in kept}, include_columns=list(kept)
+        )
+        with open_text(stored) as file:
+            _header_line(file)
+            try:
+                yield from pacsv.open_csv(
+                    file,
+                    pacsv.ReadOptions(column_names=names, block_size=block),
+                    pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                    convert,
+                )
+            except pa.ArrowInvalid as error:
+                if "Empty CSV" not in str(error):  # a header without rows is no mistake in a part
+                    raise _explained(stored, str(error), len(names), delimiter) from error
+
+
+def _header_line(file: BinaryIO) -> bytes:
+    """The first record, which may hold line ends in quotes; blank lines before it are skipped."""
+    line = file.readline(HEADER_BYTES)
+    while line and not line.strip():
+        line = file.readline(HEADER_BYTES)
+    while line.count(b'"') % 2 and len(line) < HEADER_BYTES:
+        more = file.readline(HEADER_BYTES)
+        if not more:
+            break
+        line += more
+    return line
 
 
 def _header(stored: StoredObject) -> tuple[list[str], str]:
-    with _opened(stored) as file:
-        first = file.readline(HEADER_BYTES)
+    with open_text(stored) as file:
+        line = _header_line(file)
     try:
-        line = first.decode("utf-8-sig").rstrip("\r\n")
+        text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise _not_utf8(stored, 1, first, error) from error
-    delimiter = max(DELIMITERS, key=line.count)
-    names = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
-    if not any(name.strip() for name in names):
+        raise not_utf8(stored) from error
+    delimiter = max(DELIMITERS, key=_QUOTED.sub("", text).count)
+    cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    if not any(cell.strip() for cell in cells):
         raise DataError(
-            f"'{stored.uri}' is empty in its first line, where the column names must stand."
+            f"'{stored.uri}' is empty: there is no header with the names of the columns. Leave it "
+            "out, or write it again."
         )
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
+    names = [cell.strip() or f"column_{place}" for place, cell in enumerate(cells, 1)]
+    if repeated := twice(names):
         raise DataError(
-            f"'{stored.uri}' names the column '{twice[0]}' {names.count(twice[0])} times. Give each "
+            f"'{stored.uri}' names the column '{repeated[0]}' {repeated[1]} times. Give each "
             "column a name of its own."
         )
     return names, delimiter
 
 
-@contextmanager
-def _opened(stored: StoredObject) -> Iterator[BinaryIO]:
-    with open_binary(stored) as raw:
-        if not stored.uri.lower().endswith(".gz"):
-            yield raw
-            return
-        try:
-            with gzip.open(raw) as file:
-                yield file  # type: ignore[misc]
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise DataError(
-                f"'{stored.uri}' is not a whole gzip file ({error}). Compress or copy it again."
-            ) from error
-
-
-def _read(
-    objects: Sequence[StoredObject], schema: pa.Schema, missing: Sequence[str], delimiter: str
-) -> Iterator[pa.RecordBatch]:
-    convert = pacsv.ConvertOptions(
-        column_types=schema,
-        null_values=list(missing),
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-        true_values=TRUE,
-        false_values=FALSE,
-    )
-    for stored in objects:
-        with _opened(stored) as file:
-            try:
-                reader = pacsv.open_csv(
-                    file,
-                    pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-                    pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                    convert,
-                )
-                yield from reader
-            except pa.ArrowInvalid as error:
-                raise _explained(stored, error, delimiter) from error
-
-
-def _explained(stored: StoredObject, error: pa.ArrowInvalid, delimiter: str) -> DataError:
-    ragged = _RAGGED.search(str(error))
-    if ragged:
-        row, expected, came = ragged.groups()
+def _explained(stored: StoredObject, message: str, width: int, delimiter: str) -> DataError:
+    if "UTF8" in message.upper().replace("-", ""):
+        return not_utf8(stored)
+    if "straddling" in message or "block size" in message:
         return DataError(
-            f"'{stored.uri}', row {row}: {came} fields where the header has {expected}. Mend the "
-            f"row; a field that holds the delimiter {delimiter!r} must stand in quotes."
+            f"'{stored.uri}' has a row of more than {BLOCK_BYTES >> 20} MB: a quote is opened and "
+            "never closed, most likely. Mend it, or leave the object out."
         )
-    if "UTF8" in str(error).upper().replace("-", ""):
-        with _opened(stored) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as found:
-                    return _not_utf8(stored, number, line, found)
-    if "Empty CSV" in str(error):
-        return DataError(f"'{stored.uri}' has no rows below its header. Leave it out.")
-    return DataError(f"'{stored.uri}' is not CSV that can be read: {error}. Mend or leave it out.")
-
-
-def _not_utf8(
-    stored: StoredObject, number: int, line: bytes, error: UnicodeDecodeError
-) -> DataError:
-    near = line[max(0, error.start - 10) : error.end + 10].decode("utf-8", "backslashreplace")
-    return DataError(
-        f"'{stored.uri}', line {number}: bytes that are not UTF-8 (near {near!r}). Convert the file, "
-        "e.g. iconv -f latin1 -t utf-8, or find the rows of another encoding."
+    ragged = _ragged_row(stored, width, delimiter) if "Expected" in message else None
+    return ragged or DataError(
+        f"'{stored.uri}' is not CSV that can be read: {message}. Mend it or leave it out."
     )
 
 
-def _widened(column: pa.Array, rank: int) -> int:
-    """The first kind, from a rank on, that holds a column's values."""
-    if KINDS[rank] == pa.string() or column.null_count == len(column):
-        return rank
-    values = column.drop_null() if hasattr(column, "drop_null") else column
-    while KINDS[rank] != pa.string() and not _holds(values, KINDS[rank]):
-        # Numbers do not become booleans: what held numbers so far must be text then.
-        rank = len(KINDS) - 1 if rank == 1 and _was_number(values) else rank + 1
-    return rank
-
-
-def _was_number(values: pa.Array) -> bool:
-    words = pa.array(TRUE + FALSE)
-    return not pc.all(pc.is_in(values, words)).as_py()
-
-
-def _holds(values: pa.Array, kind: pa.DataType) -> bool:
-    if kind == pa.bool_():
-        return bool(pc.all(pc.is_in(values, pa.array(TRUE + FALSE))).as_py())
-    if kind == pa.int64() and pc.any(pc.match_substring_regex(values, _LEADING_ZERO)).as_py():
-        return False
-    if (
-        kind == pa.float64()
-        and pc.any(pc.match_substring_regex(values, _LEADING_ZERO + r"[0-9]*$")).as_py()
-    ):
-        return False  # an identifier such as 00123, not a number
-    try:
-        pc.cast(values, kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _ragged_row(stored: StoredObject, width: int, delimiter: str) -> DataError | None:
+    """Where the first row stands that has another number of fields than the header."""
+    csv.field_size_limit(sys.maxsize)
+    with open_text(stored) as file:
+        text = io.TextIOWrapper(file, "utf-8", errors="replace", newline="")
+        rows = csv.reader(text, delimiter=delimiter)
+        number = -1
+        for record in rows:
+            number += any(record)
+            if any(record) and number and len(record) != width:
+                quote = " A quote that was left open may be why." if "\n" in "".join(record) else ""
+                return DataError(
+                    f"'{stored.uri}', row {number} (line {rows.line_num}): {len(record)} fields, "
+                    f"where the header has {width}. Mend the row; a field that holds "
+                    f"{delimiter!r} must stand in quotes.{quote}"
+                )
+    return None

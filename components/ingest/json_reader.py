@@ -1,86 +1,104 @@
-"""JSON lines as a stream, in two passes: the first settles the columns and their types."""
+"""JSON lines as a stream: one object a line; a key that a line lacks is missing there."""
 
-import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from shipway.components.ingest.columns import NUMBER, TEXT
+from shipway.components.ingest.streams import not_utf8, open_text
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.storage import StoredObject, open_binary
+from shipway.components.lib.storage import StoredObject
 
-BATCH_ROWS = 20_000
-Parts = tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch]]]
+BATCH_ROWS = 16_384
 
-
-def json_source_parts(objects: Sequence[StoredObject], missing: set[str]) -> Parts:
-    """The schema of some objects of JSON lines, and the function that reads their rows.
-
-    Raises:
-        DataError: a line is no JSON object, or a cell is nested.
-    """
-    kinds: dict[str, set[type]] = {}
-    for row in _rows(objects, missing):
-        for name, value in row.items():
-            kinds.setdefault(name, set()).add(type(value))
-    if not kinds:
-        raise DataError(f"'{objects[0].uri}' has no rows with a column. Leave it out.")
-    schema = pa.schema([(name, _type_of(found)) for name, found in kinds.items()])
-    return schema, lambda: _batches(objects, schema, missing)
+Row = dict[str, Any]
 
 
-def _type_of(kinds: set[type]) -> pa.DataType:
-    kinds = kinds - {type(None)}
-    if kinds == {bool}:
-        return pa.bool_()
-    if kinds == {int}:
-        return pa.int64()
-    if kinds and kinds <= {int, float}:
-        return pa.float64()
-    return pa.string()
+class JsonReader:
+    """Reads objects of JSON lines as batches, with the columns that each batch has."""
+
+    numbers_in_text = False
+
+    def __init__(self, objects: Sequence[StoredObject]) -> None:
+        """Read all objects for the keys, in the order of their first appearance.
+
+        Raises:
+            DataError: a line is no JSON object.
+        """
+        self._objects = objects
+        names: Row = {}
+        for stored in objects:
+            for block in _blocks(stored):
+                for row in block:
+                    names.update(row)
+        if not names:
+            raise DataError(
+                f"'{objects[0].uri}' is empty: there is no row with a column. Leave it out."
+            )
+        self.names = list(names)
+
+    def batches(self, kept: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Rows in the types that they have in JSON, the kept columns only.
+
+        Raises:
+            DataError: a cell is nested.
+        """
+        for stored in self._objects:
+            for block in _blocks(stored):
+                arrays = [_column([row.get(name) for row in block], name, stored) for name in kept]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(kept))
 
 
-def _rows(objects: Sequence[StoredObject], missing: set[str]) -> Iterator[dict[str, Any]]:
-    for stored in objects:
-        with open_binary(stored) as raw:
-            file = gzip.open(raw) if stored.uri.lower().endswith(".gz") else raw
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _row(line, number, stored, missing)
+def _blocks(stored: StoredObject) -> Iterator[list[Row]]:
+    block: list[Row] = []
+    with open_text(stored) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                block.append(_row(line, number, stored))
+            if len(block) >= BATCH_ROWS:
+                yield block
+                block = []
+    if block:
+        yield block
 
 
-def _row(line: bytes, number: int, stored: StoredObject, missing: set[str]) -> dict[str, Any]:
+def _row(line: bytes, number: int, stored: StoredObject) -> Row:
     where = f"'{stored.uri}', line {number}"
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: bytes that are not UTF-8. Convert the file.") from error
-    except ValueError as error:
+        raise not_utf8(stored) from error
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON ({error}). Each line must be one object.") from error
     if not isinstance(row, dict):
-        raise DataError(f"{where}: a {type(row).__name__}, where an object must stand.")
-    for name, value in row.items():
-        if isinstance(value, (dict, list)):
-            raise DataError(
-                f"{where}: '{name}' holds a {type(value).__name__}. Flatten it to plain columns."
-            )
-        if isinstance(value, str) and value in missing:
-            row[name] = None
+        raise DataError(
+            f"{where}: a {type(row).__name__}, where an object must stand. Write one object a "
+            'line, {"column": value, ...}, and no list around them.'
+        )
     return row
 
 
-def _batches(
-    objects: Sequence[StoredObject], schema: pa.Schema, missing: set[str]
-) -> Iterator[pa.RecordBatch]:
-    rows = _rows(objects, missing)
-    while block := list(islice(rows, BATCH_ROWS)):
-        arrays = [_array([row.get(field.name) for row in block], field.type) for field in schema]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _column(values: list[Any], name: str, stored: StoredObject) -> pa.Array:
+    if any(isinstance(value, dict | list) for value in values):
+        raise DataError(
+            f"Column '{name}' of '{stored.uri}' is nested. Flatten it to plain columns, or leave "
+            f"it out with exclude_columns=['{name}']."
+        )
+    kinds = {type(value) for value in values} - {type(None)}
+    try:
+        if kinds == {int, float}:
+            return pa.array([None if value is None else float(value) for value in values], NUMBER)
+        if len(kinds) == 1:
+            return pa.array(values)
+    except (pa.ArrowInvalid, UnicodeError, OverflowError):  # beyond 64 bits, or half a surrogate
+        pass
+    return pa.array([_text(value) for value in values], TEXT)
 
 
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if kind == pa.string():
-        values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
-    return pa.array(values, kind)
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace").decode()

@@ -1,40 +1,103 @@
 """Parquet row group by row group, in plain types."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shipway.components.ingest.columns import NUMBER, TEXT, twice
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.storage import StoredObject, open_binary
 
 BATCH_ROWS = 65_536
-Parts = tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch]]]
+BATCH_CELLS = 4_000_000
+_SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_AS_THEY_ARE = ("integer", "float32", "float64", "boolean", "timestamp", "date", "string")
 
 
-def parquet_source_parts(objects: Sequence[StoredObject]) -> Parts:
-    """The schema of some Parquet objects, and the function that reads their rows.
+class ParquetReader:
+    """Reads Parquet objects of the same columns as batches."""
 
-    Raises:
-        DataError: a file is cut or no Parquet, a column is nested, or files disagree.
-    """
-    schemas = []
-    for stored in objects:
-        with open_binary(stored) as file:
-            schemas.append(_plain_schema(_opened(file, stored).schema_arrow, stored))
-    first = schemas[0]
-    if len(set(first.names)) < len(first.names):
-        twice = next(name for name in first.names if first.names.count(name) > 1)
-        raise DataError(f"'{objects[0].uri}' has the column '{twice}' more than once. Rename one.")
-    schema = first
-    for stored, other in zip(objects, schemas, strict=True):
-        schema = _joined(schema, other, stored, objects[0])
-    return schema, lambda: _read(objects, schema)
+    def __init__(self, objects: Sequence[StoredObject]) -> None:
+        """Read the footers.
+
+        Raises:
+            DataError: a file is cut or no Parquet, names a column twice, or differs in its columns.
+        """
+        self._objects = objects
+        self._schemas = [_footer(one) for one in objects]
+        self.names: list[str] = self._schemas[0].names
+        for stored, schema in zip(objects, self._schemas, strict=True):
+            if repeated := twice(schema.names):
+                raise DataError(
+                    f"'{stored.uri}' names the column '{repeated[0]}' {repeated[1]} times. Give "
+                    "each column a name of its own."
+                )
+            differing = sorted(set(self.names) ^ set(schema.names))
+            if differing:
+                raise DataError(
+                    f"'{stored.uri}' has other columns than '{objects[0].uri}': "
+                    f"{', '.join(differing[:5])}. All objects of a source need the same columns."
+                )
+
+    def schema(self, kept: Sequence[str]) -> pa.Schema:
+        """The plain types of the kept columns, wide enough for all objects.
+
+        Raises:
+            DataError: a column is nested, or of types that do not go together.
+        """
+        return pa.schema([(name, self._kind(name)) for name in kept])
+
+    def _kind(self, name: str) -> pa.DataType:
+        joined: pa.DataType | None = None
+        for stored, schema in zip(self._objects, self._schemas, strict=True):
+            raw = schema.field(name).type
+            if pa.types.is_null(raw):
+                continue
+            kind = _plain(raw, name, stored)
+            joined = kind if joined is None else _joined(joined, kind)
+            if joined is None:
+                raise DataError(
+                    f"Column '{name}' holds {raw} in '{stored.uri}' and another type in the "
+                    "objects before it. Write it in one type."
+                )
+        return TEXT if joined is None else joined
+
+    def batches(self, kept: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Rows of the kept columns, in plain types.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        schema = self.schema(kept)
+        rows = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(kept), 1)))
+        for stored in self._objects:
+            with open_binary(stored) as file:
+                try:
+                    batches = pq.ParquetFile(file).iter_batches(rows, columns=list(kept))
+                    for batch in batches:
+                        columns = [
+                            _plain_values(batch.column(batch.schema.get_field_index(one.name)), one)
+                            for one in schema
+                        ]
+                        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                except (pa.ArrowInvalid, OSError) as error:
+                    raise DataError(
+                        f"'{stored.uri}' is damaged ({str(error).splitlines()[0]}). Copy or write "
+                        "it again."
+                    ) from error
 
 
-def _opened(file: object, stored: StoredObject) -> pq.ParquetFile:
+def _footer(stored: StoredObject) -> pa.Schema:
+    with open_binary(stored) as file:
+        return _read_footer(file, stored)
+
+
+def _read_footer(file: BinaryIO, stored: StoredObject) -> pa.Schema:
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(file).schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"'{stored.uri}' is not a whole Parquet file ({str(error).splitlines()[0]}). Copy or "
@@ -42,58 +105,43 @@ def _opened(file: object, stored: StoredObject) -> pq.ParquetFile:
         ) from error
 
 
-def _plain_schema(schema: pa.Schema, stored: StoredObject) -> pa.Schema:
-    fields = []
-    for field in schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_decimal(kind):
-            kind = pa.float64()
-        elif pa.types.is_null(kind) or pa.types.is_large_string(kind):
-            kind = pa.string()
-        elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_time(kind):
-            raise DataError(
-                f"Column '{field.name}' of '{stored.uri}' holds {kind}, which no model here takes. "
-                f"Flatten it, or leave it out at the source."
-            )
-        fields.append(pa.field(field.name, kind))
-    return pa.schema(fields)
+def _plain(kind: pa.DataType, name: str, stored: StoredObject) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if any(getattr(pa.types, f"is_{family}")(kind) for family in _AS_THEY_ARE):
+        return kind
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_decimal(kind) or pa.types.is_duration(kind):
+        return NUMBER
+    if pa.types.is_large_string(kind) or pa.types.is_time(kind) or str(kind) == "string_view":
+        return TEXT
+    held = "nested values" if pa.types.is_nested(kind) else "bytes" if "binary" in str(kind) else ""
+    raise DataError(
+        f"Column '{name}' of '{stored.uri}' holds {held or 'values'} ({kind}), which a table of "
+        f"features cannot. Flatten it to numbers or text, or leave it out with "
+        f"exclude_columns=['{name}']."
+    )
 
 
-def _joined(
-    schema: pa.Schema, other: pa.Schema, stored: StoredObject, first: StoredObject
-) -> pa.Schema:
-    if set(schema.names) != set(other.names):
-        differing = sorted(set(schema.names) ^ set(other.names))
-        raise DataError(
-            f"'{stored.uri}' has other columns than '{first.uri}': {', '.join(differing[:5])}. All "
-            "objects of a source must have the same columns."
-        )
-    fields = []
-    for field in schema:
-        mine, theirs = field.type, other.field(field.name).type
-        if mine != theirs:
-            numbers = all(pa.types.is_integer(k) or pa.types.is_floating(k) for k in (mine, theirs))
-            if not numbers:
-                raise DataError(
-                    f"Column '{field.name}' holds {theirs} in '{stored.uri}' and {mine} in "
-                    f"'{first.uri}'. Write both in one type."
-                )
-            whole = pa.types.is_integer(mine) and pa.types.is_integer(theirs)
-            mine = pa.int64() if whole else pa.float64()
-        fields.append(pa.field(field.name, mine))
-    return pa.schema(fields)
+def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    if one == other:
+        return one
+    if all(pa.types.is_integer(kind) for kind in (one, other)):
+        return pa.int64()
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other)):
+        return NUMBER
+    times = (pa.types.is_timestamp, pa.types.is_date)
+    if all(any(is_time(kind) for is_time in times) for kind in (one, other)):
+        zones = {getattr(kind, "tz", None) for kind in (one, other)}
+        return pa.timestamp("us", zones.pop()) if len(zones) == 1 else None
+    return None
 
 
-def _read(objects: Sequence[StoredObject], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for stored in objects:
-        with open_binary(stored) as file:
-            parquet = _opened(file, stored)
-            try:
-                for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                    table = pa.Table.from_batches([batch]).select(schema.names)
-                    yield from table.cast(schema, safe=False).to_batches()
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(
-                    f"'{stored.uri}' is damaged ({str(error).splitlines()[0]}). Copy or write it "
-                    "again."
-                ) from error
+def _plain_values(values: pa.Array, field: pa.Field) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_duration(values.type):
+        seconds = pc.cast(pc.cast(values, pa.int64()), NUMBER, safe=False)
+        return pc.divide(seconds, _SECONDS[values.type.unit])
+    return values if values.type == field.type else pc.cast(values, field.type, safe=False)

@@ -64,7 +64,10 @@ class ColumnPlan:
 
 
 def _number(value: Any) -> Sequence[float]:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers have no bound
+        return (math.nan,)
     return (number,) if math.isfinite(number) else (math.nan,)
 
 
@@ -125,11 +128,11 @@ def encode_column(plan: ColumnPlan, column: pa.ChunkedArray) -> np.ndarray:
 
 def encode_distinct(column: pa.ChunkedArray, encode: Encoder, width: int) -> np.ndarray:
     """Apply a cell's encoder to each distinct value of a column, and spread the results."""
+    if column.null_count == len(column):  # Arrow has no dictionary of nulls, nor of no rows
+        return np.full((len(column), width), math.nan)
     encoded = pc.dictionary_encode(column)
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # no rows: nothing was combined
-        return np.empty((0, width))
     convert = json_value if is_moment(column.type) else (lambda value: value)
     results = [encode(convert(value)) for value in encoded.dictionary.to_pylist()]
     rows = np.array([*results, (math.nan,) * width], dtype=np.float64).reshape(-1, width)

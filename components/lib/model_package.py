@@ -246,12 +246,17 @@ def check_golden(package: ModelPackage) -> float:
 
 
 def difference(answer: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
-    """How far two answers are apart: infinite when the labels differ or a part is missing."""
+    """How far two answers are apart: infinite when the labels differ or a number is missing."""
     if answer.get("label") != expected.get("label") or set(answer) != set(expected):
         return math.inf
     if "value" in expected:
-        return abs(float(answer["value"]) - float(expected["value"]))
+        return _distance(answer["value"], expected["value"])
     ours, theirs = answer["probabilities"], expected["probabilities"]
     if set(ours) != set(theirs):
         return math.inf
-    return max(abs(float(ours[name]) - float(theirs[name])) for name in theirs)
+    return max(_distance(ours[name], theirs[name]) for name in theirs)
+
+
+def _distance(ours: float, theirs: float) -> float:
+    distance = abs(float(ours) - float(theirs))
+    return math.inf if math.isnan(distance) else distance  # max() would pass over NaN

@@ -110,7 +110,12 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except exceptions.NotFound as error:
         raise DataError(
-            f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling."
+            f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling, and "
+            "that nobody replaces it while it is read."
+        ) from error
+    except exceptions.PreconditionFailed as error:
+        raise DataError(
+            f"'{uri}' changed while it was read. Run again once nobody writes to it."
         ) from error
     except (exceptions.Forbidden, exceptions.Unauthorized, GoogleAuthError) as error:
         raise DataError(
@@ -195,7 +200,11 @@ def open_binary(stored: StoredObject) -> BinaryIO:
         with explained(stored.uri):
             blob = gcs_client().bucket(bucket).blob(name, generation=int(stored.generation))
             reader = blob.open(
-                "rb", chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS, raw_download=True
+                "rb",
+                chunk_size=CHUNK_BYTES,
+                timeout=TIMEOUT_SECONDS,
+                raw_download=True,
+                if_generation_match=int(stored.generation),
             )
         return io.BufferedReader(_RemoteFile(stored.uri, reader), CHUNK_BYTES)
     try:

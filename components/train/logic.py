@@ -84,6 +84,12 @@ def train(
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
     seconds = time.monotonic() - began
+    facts = {
+        "rounds": float(booster.num_boosted_rounds()),
+        "training_seconds": round(seconds, 2),
+        "training_rows": float(rows.num_rows),
+    }
+    write_page(report_path, plan, settings, curves, booster, metrics | facts, calibrator, threshold)
     digest = write_package(
         model_path,
         booster,
@@ -99,12 +105,6 @@ def train(
             "validation_metrics": metrics,
         },
     )
-    facts = {
-        "rounds": float(booster.num_boosted_rounds()),
-        "training_seconds": round(seconds, 2),
-        "training_rows": float(rows.num_rows),
-    }
-    write_page(report_path, plan, settings, curves, booster, metrics | facts, calibrator, threshold)
     _log.info(
         "trained %s on %d rows: %d rounds, %.1f s, %s",
         model_name, rows.num_rows, booster.num_boosted_rounds(), seconds, metrics,

@@ -150,6 +150,9 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
         execute(sleeping, tmp_path, pid_file=str(pid_file))
     thread.join()
     for pid in pid_file.read_text().split():
+        deadline = time.monotonic() + 5
+        while _is_alive(int(pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert not _is_alive(int(pid))
 
 

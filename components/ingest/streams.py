@@ -1,0 +1,63 @@
+"""Text objects as streams of UTF-8: gzip told by its first bytes, a byte order mark dropped."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from shipway.components.lib.errors import DataError
+from shipway.components.lib.storage import StoredObject, open_binary
+
+GZIP, UTF8_MARK, UTF16_MARKS = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+LINE_BYTES = 64 << 20
+
+
+@contextmanager
+def open_text(stored: StoredObject) -> Iterator[BinaryIO]:
+    """Open an object, uncompressed, behind its byte order mark.
+
+    Raises:
+        DataError: it cannot be read, is UTF-16, or is a gzip file that was cut.
+    """
+    with open_binary(stored) as raw:
+        packed = cast(io.BufferedReader, raw).peek(2)[:2] == GZIP
+        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        try:
+            start = file.peek(3)[:3]  # type: ignore[union-attr]
+            if start[:2] in UTF16_MARKS:
+                raise DataError(
+                    f"'{stored.uri}' is in UTF-16; only UTF-8 is read. Convert the file, e.g. by "
+                    "iconv -f utf-16 -t utf-8."
+                )
+            if start == UTF8_MARK:
+                file.read(3)
+            yield cast(BinaryIO, file)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"'{stored.uri}' is not a whole gzip file ({error}). Compress or copy it again."
+            ) from error
+
+
+def not_utf8(stored: StoredObject) -> DataError:
+    """The error for an object with bytes that are not UTF-8: it looks for the first of them."""
+    cure = (
+        "Convert the file, e.g. by iconv -f latin1 -t utf-8, or mend the rows of another encoding."
+    )
+    offset = 0
+    with open_text(stored) as file:
+        number = 0
+        while line := file.readline(LINE_BYTES):
+            number += 1
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                near = line[max(0, error.start - 10) : error.end + 10]
+                return DataError(
+                    f"'{stored.uri}', line {number}: byte {offset + error.start + 1} "
+                    f"(0x{line[error.start]:02x}) is not UTF-8, near "
+                    f"{near.decode('ascii', 'backslashreplace').strip()!r}. {cure}"
+                )
+            offset += len(line)
+    return DataError(f"'{stored.uri}' has bytes that are not UTF-8. {cure}")

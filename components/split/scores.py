@@ -1,0 +1,183 @@
+"""How well one column by itself predicts the label, on rows that it was not fitted on.
+
+A small tree is grown for each column: it finds thresholds, ranges and gaps of missing values alike.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from shipway.components.lib.encoders import numbers
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.task import Target
+
+DEPTH, REGRESSION_DEPTH = 4, 8
+FEW_ROWS = 2_000
+FOLDS = 5
+SUSPICIOUS = 0.9
+MAX_DIVISORS = 50
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a column, or its ratio to another, tells of the label.
+
+    Attributes:
+        column: the raw column.
+        value: AUC (mean over the classes), or R2 of a regression.
+        proven: the value less two standard errors, so that few rows prove little.
+        rows: rows that were predicted.
+        divisor: the column that it was divided by.
+    """
+
+    column: str
+    value: float
+    proven: float
+    rows: int
+    divisor: str = ""
+
+
+class Judge:
+    """Scores features: fitted on training rows, judged on validation rows.
+
+    Where those are few, both together are judged fold by fold, as a small share proves nothing.
+    """
+
+    def __init__(self, target: Target, training: pa.ChunkedArray, held_out: pa.ChunkedArray):
+        """Take the labels of both samples."""
+        self._target = target
+        self._known, self._truth = target.encode(training), target.encode(held_out)
+        self._folded = len(held_out) < FEW_ROWS
+        if self._folded:
+            self._truth = np.concatenate([self._known, self._truth])
+            self._folds = np.random.default_rng(0).permutation(len(self._truth)) % FOLDS
+        counts = np.bincount(self._truth, minlength=2) if target.classes else np.array([0])
+        self._rarest = int(counts.min())
+
+    @property
+    def rows(self) -> int:
+        """Rows that are predicted."""
+        return len(self._truth)
+
+    def score(self, known: np.ndarray, asked: np.ndarray, column: str, divisor: str = "") -> Score:
+        """Score some features of the training sample and the held-out one, float of (n, k)."""
+        if self._folded:
+            rows = np.vstack([known, asked])
+            predicted = np.empty((self.rows, max(len(self._target.classes), 1)))
+            for fold in range(FOLDS):
+                out = self._folds == fold
+                predicted[out] = self._predict(rows[~out], self._truth[~out], rows[out])
+        else:
+            predicted = self._predict(known, self._known, asked)
+        if self._target.task == "regression":
+            value = _r2(self._truth, predicted[:, 0])
+            return Score(column, value, value, self.rows, divisor)
+        classes = range(len(self._target.classes))
+        if self._target.task == "binary":
+            classes = range(1, 2)
+        value = float(np.mean([_auc(self._truth == code, predicted[:, code]) for code in classes]))
+        # As for the upper bound of J. A. Hanley and B. J. McNeil, Radiology 143(1), 1982: the error
+        # of a share among the rarest class, and never that of certainty.
+        spread = max(value * (1 - value), 1 / self.rows)
+        proven = value - 2 * float(np.sqrt(spread / max(self._rarest, 1)))
+        return Score(column, value, proven, self.rows, divisor)
+
+    def _predict(self, rows: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+        leaf = max(5, len(y) // 1000)
+        rows, asked = (np.ascontiguousarray(x, dtype=np.float32) for x in (rows, asked))
+        tree: Any
+        if self._target.task == "regression":
+            tree = DecisionTreeRegressor(
+                max_depth=REGRESSION_DEPTH, min_samples_leaf=leaf, random_state=0
+            )
+            return np.asarray(tree.fit(rows, y).predict(asked))[:, None]
+        tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=leaf, random_state=0)
+        tree.fit(rows, y)
+        result = np.zeros((len(asked), len(self._target.classes)))
+        result[:, tree.classes_] = tree.predict_proba(asked)
+        return result
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve, ties counted half; 0.5 where a class has no row."""
+    _, codes = np.unique(scores, return_inverse=True)
+    hits = np.bincount(codes, weights=positive)
+    misses = np.bincount(codes) - hits
+    pairs = hits.sum() * misses.sum()
+    below = np.cumsum(misses) - misses / 2
+    return float((hits * below).sum() / pairs) if pairs else 0.5
+
+
+def _r2(truth: np.ndarray, predicted: np.ndarray) -> float:
+    spread = float(((truth - truth.mean(dtype=np.float64)) ** 2).sum(dtype=np.float64))
+    error = float(((truth - predicted) ** 2).sum(dtype=np.float64))
+    return 1 - error / spread if spread else 0.0
+
+
+def column_scores(
+    plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table
+) -> list[Score]:
+    """The score of each raw column that is used, the best first."""
+    known, asked = plan.transform_training(training), plan.transform(held_out)
+    scores, start = [], 0
+    for column in plan.columns:
+        stop = start + len(column.outputs)
+        scores.append(judge.score(known[:, start:stop], asked[:, start:stop], column.name))
+        start = stop
+    return sorted(scores, key=lambda score: -score.value)
+
+
+def ratio_scores(
+    plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table, singles: list[Score]
+) -> list[Score]:
+    """Strong numbers in proportion to each other one: some labels are such a share by definition.
+
+    Returns:
+        The best ratio of each of the three strongest columns.
+    """
+    if plan.target.task == "regression":
+        return []
+    plain = {column.name for column in plan.columns if column.kind == "number"}
+    order = [one.column for one in singles if one.column in plain]
+    found = []
+    for strong in [one for one in singles if one.column in plain and one.value >= SUSPICIOUS][:3]:
+        name = strong.column
+        ratios = [
+            judge.score(_ratio(training, name, other), _ratio(held_out, name, other), name, other)
+            for other in [one for one in order if one != name][:MAX_DIVISORS]
+        ]
+        if ratios:
+            found.append(max(ratios, key=lambda score: score.value))
+    return found
+
+
+def _ratio(rows: pa.Table, name: str, other: str) -> np.ndarray:
+    above, below = numbers(rows.column(name)), numbers(rows.column(other))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = (above / below).astype(np.float32)
+    return np.where(np.isfinite(ratio), ratio, np.nan)[:, None]
+
+
+def identifier_scores(
+    plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table
+) -> list[Score]:
+    """The score of each identifier's place in the order of all of them.
+
+    It tells of rows that were numbered class by class.
+    """
+    scores = []
+    for dropped in plan.dropped:
+        if "identifier" not in dropped.reason:
+            continue
+        texts = [
+            np.array(rows.column(dropped.name).cast(pa.string()).fill_null("").to_pylist())
+            for rows in (training, held_out)
+        ]
+        places = np.unique(np.concatenate(texts), return_inverse=True)[1].astype(np.float32)
+        known, asked = places[: len(texts[0]), None], places[len(texts[0]) :, None]
+        scores.append(judge.score(known, asked, dropped.name))
+    return scores
