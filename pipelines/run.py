@@ -3,7 +3,6 @@
 import datetime
 import json
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -114,23 +113,15 @@ def _check_port(arguments: Mapping[str, Any], state: Path) -> None:
     port = int(arguments.get("endpoint_port", 8080))
     if not 1 <= port <= 65_535:
         raise ConfigurationError(f"endpoint_port={port} is no port; choose one of 1024 to 65535.")
-    owners = {
-        endpoint.port: endpoint.model_name for endpoint in serving.list_endpoints(state / "serving")
-    }
-    if owners.get(port) == arguments["model_name"]:
+    running = [one for one in serving.list_endpoints(state / "serving") if one.is_running]
+    owner = {one.port: one.model_name for one in running}.get(port, "")
+    if owner == arguments["model_name"] or serving.port_is_free(port):
         return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            owner = owners.get(port)
-            who = f"the endpoint '{owner}'" if owner else "another program"
-            cure = f", or free it: shipway stop {owner}" if owner else ""
-            raise ConfigurationError(
-                f"Port {port} is in use by {who}. Choose another one: "
-                f"--set endpoint_port={port + 1}{cure}."
-            ) from error
+    who = f"the endpoint '{owner}'" if owner else "another program"
+    cure = f", or free it: shipway stop {owner}" if owner else ""
+    raise ConfigurationError(
+        f"Port {port} is in use by {who}. Choose another one: --set endpoint_port={port + 1}{cure}."
+    )
 
 
 def _new_folder(state: Path, name: str) -> Path:

@@ -67,10 +67,12 @@ def send(outcome: Outcome, model_store: str = "") -> bool:
     if not url:
         _log.info("No webhook is set (%s): the log is all.", WEBHOOK)
         return False
+    # The URL is a secret, and httpx logs it at INFO with every request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         _post(url, message)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # The URL is a secret, and httpx's messages repeat it.
+        # httpx's messages repeat the URL.
         _log.error("The webhook did not take the message: %s.", type(error).__name__)
         return False
     return True

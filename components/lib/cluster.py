@@ -106,7 +106,7 @@ class Cluster:
             method,
             query_params=query or [],
             header_params=headers,
-            body=None if body is None else json.dumps(body),
+            body=body,  # the client writes it as JSON
             response_type="object",
             auth_settings=["BearerToken"],
             _return_http_data_only=True,

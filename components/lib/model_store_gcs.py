@@ -43,17 +43,18 @@ class BucketStore:
         except DataError as error:
             raise StoreError(f"The model store fails: {error}") from error
 
-    def _versions(self, model_name: str) -> dict[str, Any]:
-        """Manifest blobs by version."""
+    def _blobs(self, model_name: str) -> list[tuple[str, str, Any]]:
+        """Version, file and blob of everything that stands under a model's versions."""
         prefix = self._name(model_name, "versions") + "/"
-        found = {}
         with self._reached():
             blobs = self._client.list_blobs(self._bucket, prefix=prefix, timeout=TIMEOUT_SECONDS)
-            for blob in blobs:
-                version, _, rest = blob.name[len(prefix) :].partition("/")
-                if rest == MANIFEST and version.isdecimal():
-                    found[version] = blob
-        return found
+            parts = [(*blob.name[len(prefix) :].partition("/")[::2], blob) for blob in blobs]
+        return [(version, file, blob) for version, file, blob in parts if version.isdecimal()]
+
+    def _versions(self, model_name: str) -> dict[str, Any]:
+        """Manifest blobs by version."""
+        blobs = self._blobs(model_name)
+        return {version: blob for version, file, blob in blobs if file == MANIFEST}
 
     def register(self, model_name: str, package: Path, extra_files: Mapping[str, Path]) -> str:
         """Add a package as a new version; one that is there already keeps its version.
@@ -64,11 +65,14 @@ class BucketStore:
             StoreError: the bucket cannot be written to.
         """
         digest = verify_files(package)
-        versions = self._versions(model_name)
-        for version, blob in versions.items():
-            if (blob.metadata or {}).get("digest") == digest:
+        blobs = self._blobs(model_name)
+        ours = [one for one in blobs if (one[2].metadata or {}).get("digest") == digest]
+        for version, file, _ in ours:
+            if file == MANIFEST:
                 return version
-        version = str(max(map(int, versions), default=0) + 1)
+        # An upload that broke off has no manifest. Ours is continued; another's number is taken.
+        taken = max((int(version) for version, *_ in blobs), default=0)
+        version = ours[0][0] if ours else str(taken + 1)
         files = {str(f.relative_to(package)): f for f in package.rglob("*") if f.is_file()}
         files |= dict(extra_files)
         manifest = files.pop(MANIFEST)
@@ -106,8 +110,12 @@ class BucketStore:
             blob = self._client.bucket(self._bucket).get_blob(name, timeout=TIMEOUT_SECONDS)
             if blob is None:
                 return None, 0
+            generation = int(blob.generation)  # a download may forget it
             text = blob.download_as_bytes(timeout=TIMEOUT_SECONDS)
-        return Champion.from_json(json.loads(text)), int(blob.generation)
+        try:
+            return Champion.from_json(json.loads(text)), generation
+        except ValueError as error:
+            raise StoreError(f"champion.json of '{model_name}' is no JSON ({error}).") from error
 
     def promote(self, model_name: str, version: str, expected: str | None) -> Champion:
         """Make a version the champion if the champion is still the expected one.

@@ -108,9 +108,20 @@ def by_class(
     return parts
 
 
-def by_group(column: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
-    """By a hash of the group, so that no group straddles."""
-    return _ranked(_mixed(_value_hashes(column)), validation, test)
+def by_group(column: pa.ChunkedArray, name: str, validation: float, test: float) -> np.ndarray:
+    """By a hash of the group, so that no group straddles; rows without one are a group.
+
+    Raises:
+        DataError: there are fewer than three groups.
+    """
+    keys = _mixed(_value_hashes(column))
+    groups = len(np.unique(keys))
+    if groups < 3:
+        raise DataError(
+            f"Column '{name}' has {groups} groups; each of the three splits needs one. Choose a "
+            "group_column with more values, or another split_strategy."
+        )
+    return _ranked(keys, validation, test)
 
 
 def by_time(column: pa.ChunkedArray, name: str, validation: float, test: float) -> np.ndarray:
@@ -119,18 +130,23 @@ def by_time(column: pa.ChunkedArray, name: str, validation: float, test: float) 
     Raises:
         DataError: a time is missing or is none, or there are too few distinct ones.
     """
-    times = _times(column, name)
-    ordered = np.sort(times)
-    count = len(ordered)
-    test_from = ordered[min(int(count * (1 - test)), count - 1)]
-    validation_from = ordered[int(count * (1 - test - validation))]
-    if not ordered[0] < validation_from < test_from:
+    distinct, inverse, counts = np.unique(
+        _times(column, name), return_inverse=True, return_counts=True
+    )
+    if len(distinct) < 3:
         raise DataError(
             f"Column '{name}' has too few distinct times to cut three splits from "
-            f"({len(np.unique(ordered))} in {count:,} rows). Use split_strategy='hash', or a finer "
+            f"({len(distinct)} in {len(column):,} rows). Use split_strategy='hash', or a finer "
             "time."
         )
-    return np.where(times >= test_from, TEST, np.where(times >= validation_from, VALIDATION, TRAIN))
+    # Of all cuts between two times, those with the shares nearest to the wanted ones.
+    before = (np.cumsum(counts) - counts) / counts.sum()
+    test_from = 2 + int(np.argmin(np.abs(before[2:] - (1 - test))))
+    wanted = 1 - test - validation
+    validation_from = 1 + int(np.argmin(np.abs(before[1:test_from] - wanted)))
+    return np.where(
+        inverse >= test_from, TEST, np.where(inverse >= validation_from, VALIDATION, TRAIN)
+    )
 
 
 def _times(column: pa.ChunkedArray, name: str) -> np.ndarray:

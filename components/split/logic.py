@@ -2,16 +2,22 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from shipway.components.lib.decision import Decision
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
-from shipway.components.lib.reports import Report
-from shipway.components.lib.tables import ROW_GROUP, TableSummary, TableWriter, read_table
+from shipway.components.lib.tables import (
+    TableSummary,
+    TableWriter,
+    read_batches,
+    read_schema,
+    read_table,
+)
 from shipway.components.lib.task import Target, resolve_target
 from shipway.components.split.assignment import (
     NAMES,
@@ -22,7 +28,8 @@ from shipway.components.split.assignment import (
     by_time,
     row_hashes,
 )
-from shipway.components.split.leakage import counts_by_part, find_leaks
+from shipway.components.split.leakage import find_leaks
+from shipway.components.split.page import Outcome, write_page
 
 STRATEGIES = ("auto", "hash", "stratified", "time", "group")
 _log = logging.getLogger(__name__)
@@ -69,18 +76,21 @@ def split(
         ConfigurationError: the request contradicts itself or the table.
         DataError: the rows cannot be split so.
     """
-    table = read_table(dataset)
-    _check(request, table.column_names)
-    target = resolve_target(table.column(request.label), request.task)
+    _check(request, read_schema(dataset).names)
+    labels = read_table(dataset, [request.label]).column(request.label)
+    target = resolve_target(labels, request.task)
     strategy = _strategy(request, target)
-    hashes = row_hashes(table, request.label)
-    parts = _assign(table, request, target, strategy, hashes)
-    _check_parts(table.column(request.label), target, parts, strategy)
-    found = find_leaks(
-        table, request.label, target, parts, hashes, request.accepted_leaks, request.group_column
+    hashes = np.concatenate(
+        [row_hashes(pa.Table.from_batches([b]), request.label) for b in read_batches(dataset)]
     )
-    summaries = {name: _write(table, parts == part, paths[name]) for part, name in enumerate(NAMES)}
-    _write_page(report_path, table, request, target, strategy, parts, found)
+    parts = _assign(dataset, request, target, strategy, hashes, labels)
+    _check_parts(labels, target, parts, strategy)
+    found = find_leaks(
+        dataset, request.label, target, parts, hashes, request.accepted_leaks, request.group_column
+    )
+    summaries = _write(dataset, parts, paths)
+    outcome = Outcome(request.label, target, strategy, parts, labels)
+    write_page(report_path, outcome, found, _periods(dataset, request, strategy, parts))
     found.save(decision_path)
     rows = {name: summary.rows for name, summary in summaries.items()}
     _log.info("split by %s: %s; leakage gate: %s", strategy, rows, found.verdict)
@@ -132,15 +142,20 @@ def _strategy(request: Request, target: Target) -> str:
 
 
 def _assign(
-    table: pa.Table, request: Request, target: Target, strategy: str, hashes: np.ndarray
+    dataset: Path,
+    request: Request,
+    target: Target,
+    strategy: str,
+    hashes: np.ndarray,
+    labels: pa.ChunkedArray,
 ) -> np.ndarray:
     shares = (request.validation_fraction, request.test_fraction)
-    if strategy == "time":
-        return by_time(table.column(request.time_column), request.time_column, *shares)
-    if strategy == "group":
-        return by_group(table.column(request.group_column), *shares)
+    if strategy in ("time", "group"):
+        name = request.time_column if strategy == "time" else request.group_column
+        column = read_table(dataset, [name]).column(name)
+        return (by_time if strategy == "time" else by_group)(column, name, *shares)
     if strategy == "stratified":
-        return by_class(hashes, table.column(request.label), target, *shares)
+        return by_class(hashes, labels, target, *shares)
     return by_hash(hashes, *shares)
 
 
@@ -163,48 +178,30 @@ def _check_parts(labels: pa.ChunkedArray, target: Target, parts: np.ndarray, str
         )
 
 
-def _write(table: pa.Table, rows: np.ndarray, path: Path) -> TableSummary:
-    with TableWriter(path, table.schema) as writer:
-        for start in range(0, table.num_rows, ROW_GROUP):
-            chosen = pa.array(rows[start : start + ROW_GROUP])
-            writer.write(table.slice(start, ROW_GROUP).filter(chosen))
-    assert writer.summary is not None
-    return writer.summary
+def _write(dataset: Path, parts: np.ndarray, paths: Mapping[str, Path]) -> dict[str, TableSummary]:
+    """Stream the rows to their splits: all three are whole, or none is there."""
+    schema = read_schema(dataset)
+    writers = {name: TableWriter(paths[name], schema) for name in NAMES}
+    start = 0
+    with ExitStack() as stack:
+        for writer in writers.values():
+            stack.enter_context(writer)
+        for batch in read_batches(dataset):
+            mine = parts[start : start + batch.num_rows]
+            start += batch.num_rows
+            for part, name in enumerate(NAMES):
+                writers[name].write(batch.filter(pa.array(mine == part)))
+    return {name: writer.summary for name, writer in writers.items() if writer.summary}
 
 
-def _write_page(
-    path: Path,
-    table: pa.Table,
-    request: Request,
-    target: Target,
-    strategy: str,
-    parts: np.ndarray,
-    found: Decision,
-) -> None:
-    failures = found.failures
-    lead = (
-        failures[0].sentence
-        if failures
-        else f"{len(parts):,} rows were split by {strategy}; no column gives the label away."
-    )
-    report = Report(f"Split and leakage of '{request.label}'", lead, found.verdict)
-    report.add_decision(found)
-    sizes = np.bincount(parts, minlength=3)
-    share = [f"{size / len(parts):.1%}" for size in sizes]
-    report.add_table(
-        "Sizes",
-        ["split", "rows", "share"],
-        [list(row) for row in zip(NAMES, sizes, share, strict=True)],
-    )
-    if target.task != "regression":
-        codes = target.encode(table.column(request.label))
-        counts = counts_by_part(parts, codes, len(target.classes))
-        rows = [
-            [
-                str(value),
-                *(f"{counts[name][code] / max(sizes[p], 1):.2%}" for p, name in enumerate(NAMES)),
-            ]
-            for code, value in enumerate(target.classes)
-        ]
-        report.add_table("Share of each class", ["class", *NAMES], rows)
-    report.save(path)
+def _periods(
+    dataset: Path, request: Request, strategy: str, parts: np.ndarray
+) -> list[list[object]]:
+    """First and last time of each split by time."""
+    if strategy != "time":
+        return []
+    column = read_table(dataset, [request.time_column]).column(request.time_column)
+    bounds = [pc.min_max(column.filter(pa.array(parts == part))) for part in range(len(NAMES))]
+    return [
+        [name, str(one["min"]), str(one["max"])] for name, one in zip(NAMES, bounds, strict=True)
+    ]

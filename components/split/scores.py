@@ -17,6 +17,7 @@ DEPTH, REGRESSION_DEPTH = 4, 8
 FEW_ROWS = 2_000
 FOLDS = 5
 SUSPICIOUS = 0.9
+BINS = 32
 MAX_DIVISORS = 50
 
 
@@ -61,6 +62,27 @@ class Judge:
         """Rows that are predicted."""
         return len(self._truth)
 
+    def is_suspicious(self, known: np.ndarray) -> bool:
+        """Whether bins of one feature tell enough of the label to grow trees; shape (n, k).
+
+        It looks at the rows that it bins, so it errs to the side of growing one.
+        """
+        return any(self._binned_value(feature) >= SUSPICIOUS for feature in known.T)
+
+    def _binned_value(self, feature: np.ndarray) -> float:
+        codes = _bins(feature)
+        counts = np.maximum(np.bincount(codes), 1)
+        if self._target.task == "regression":  # of ranks, as bins say little of a long tail
+            ranks = np.argsort(np.argsort(self._known, kind="stable")).astype(np.float64)
+            means = np.bincount(codes, weights=ranks) / counts
+            return _r2(ranks, means[codes])
+        values = []
+        for code in range(len(self._target.classes)):
+            positive = self._known == code
+            shares = np.bincount(codes, weights=positive) / counts
+            values.append(_auc(positive, shares[codes]))
+        return float(np.mean(values))
+
     def score(self, known: np.ndarray, asked: np.ndarray, column: str, divisor: str = "") -> Score:
         """Score some features of the training sample and the held-out one, float of (n, k)."""
         if self._folded:
@@ -102,6 +124,16 @@ class Judge:
         return result
 
 
+def _bins(feature: np.ndarray) -> np.ndarray:
+    """Codes of bins of about equal rows, equal values together, missing ones apart."""
+    finite = np.sort(feature[~np.isnan(feature)])
+    if not len(finite):
+        return np.zeros(len(feature), dtype=np.int64)
+    edges = np.unique(finite[np.linspace(0, len(finite) - 1, BINS + 1).astype(int)])
+    codes = np.searchsorted(edges, feature, side="right")
+    return np.where(np.isnan(feature), len(edges) + 1, codes)
+
+
 def _auc(positive: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve, ties counted half; 0.5 where a class has no row."""
     _, codes = np.unique(scores, return_inverse=True)
@@ -121,13 +153,14 @@ def _r2(truth: np.ndarray, predicted: np.ndarray) -> float:
 def column_scores(
     plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table
 ) -> list[Score]:
-    """The score of each raw column that is used, the best first."""
+    """The score of each raw column that tells much of the label, the best first."""
     known, asked = plan.transform_training(training), plan.transform(held_out)
     scores, start = [], 0
     for column in plan.columns:
-        stop = start + len(column.outputs)
-        scores.append(judge.score(known[:, start:stop], asked[:, start:stop], column.name))
-        start = stop
+        mine = slice(start, start + len(column.outputs))
+        start = mine.stop
+        if judge.is_suspicious(known[:, mine]):
+            scores.append(judge.score(known[:, mine], asked[:, mine], column.name))
     return sorted(scores, key=lambda score: -score.value)
 
 
@@ -141,15 +174,14 @@ def ratio_scores(
     """
     if plan.target.task == "regression":
         return []
-    plain = {column.name for column in plan.columns if column.kind == "number"}
-    order = [one.column for one in singles if one.column in plain]
+    plain = [column.name for column in plan.columns if column.kind == "number"]
     found = []
     for strong in [one for one in singles if one.column in plain and one.value >= SUSPICIOUS][:3]:
-        name = strong.column
-        ratios = [
-            judge.score(_ratio(training, name, other), _ratio(held_out, name, other), name, other)
-            for other in [one for one in order if one != name][:MAX_DIVISORS]
-        ]
+        name, ratios = strong.column, []
+        for other in [one for one in plain if one != name][:MAX_DIVISORS]:
+            known, asked = (_ratio(rows, name, other) for rows in (training, held_out))
+            if judge.is_suspicious(known):
+                ratios.append(judge.score(known, asked, name, other))
         if ratios:
             found.append(max(ratios, key=lambda score: score.value))
     return found

@@ -1,7 +1,6 @@
 """Whole runs of the committed YAML, in the environments that `shipway run` makes and reuses."""
 
 import io
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ class Shell:
         self.screen = ""
 
     def run(self, **given: object) -> Run:
+        given.setdefault("endpoint_port", serving.free_port())
         console = Console(file=io.StringIO(), width=200, highlight=False)
         run = start(load_compiled("train-and-deploy"), given, self.state, console)
         show(run, console)
@@ -32,9 +32,7 @@ class Shell:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return serving.free_port()
 
 
 @pytest.fixture

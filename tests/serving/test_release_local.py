@@ -1,0 +1,197 @@
+"""Deployment and release on this machine, with real model servers."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shipway.components.deploy.logic import deploy
+from shipway.components.lib import serving
+from shipway.components.lib.decision import Decision, Rule
+from shipway.components.lib.errors import ConfigurationError, EndpointError, ModelPackageError
+from shipway.components.lib.model_store import open_store
+from shipway.components.lib.serving import DIGEST_HEADER, ServingRecord
+from shipway.components.release.logic import release
+
+
+class Endpoint:
+    """A model store with three versions of the model trips, and a port for its endpoint."""
+
+    def __init__(self, root: Path, packages: list[Path]) -> None:
+        self.root = root
+        self.uri = str(root / "store")
+        self.store = open_store(self.uri)
+        self.folder = serving.serving_dir_of(self.uri)
+        self.port = serving.free_port()
+        for package in packages:
+            self.store.register("trips", package, {})
+
+    def deploy(self, version: str) -> ServingRecord:
+        return deploy(version, "trips", self.uri, "local", "", self.port)
+
+    def release(self, record: ServingRecord, probe: str | None = "pass") -> tuple[str, Decision]:
+        """Release by a probe of that verdict, or by one that was torn off while written."""
+        paths = [self.root / name for name in ("record.json", "probe.json", "decision.json")]
+        record.save(paths[0])
+        rules = [Rule("golden", probe or "fail", "The golden rows were held against training.")]
+        Decision("endpoint", "trips", rules).save(paths[1])
+        if probe is None:
+            paths[1].write_text(paths[1].read_text()[:40])
+        return release(*paths, "trips", self.uri), Decision.load(paths[2])
+
+    def answering(self) -> str:
+        """The digest that callers get."""
+        url = f"http://127.0.0.1:{self.port}/v2/models/trips/ready"
+        return httpx.get(url, trust_env=False).headers[DIGEST_HEADER]
+
+    def live(self) -> ServingRecord | None:
+        return serving.load_record(self.folder, "trips")
+
+    def waiting(self) -> list[str]:
+        """The servers that were started and are not the endpoint."""
+        roles = (serving.CANDIDATE, serving.NEXT)
+        return [role for role in roles if serving.load_record(self.folder, "trips", role)]
+
+
+@pytest.fixture
+def endpoint(models, tmp_path):
+    names = ("binary", "regression", "multiclass")
+    endpoint = Endpoint(tmp_path, [models[name].path for name in names])
+    yield endpoint
+    serving.stop_endpoint(endpoint.folder, "trips")
+
+
+@pytest.fixture
+def released(endpoint):
+    """An endpoint whose first version is released."""
+    record = endpoint.deploy("1")
+    assert endpoint.release(record)[0] == "promoted"
+    return endpoint
+
+
+def assert_untouched(endpoint: Endpoint, before: ServingRecord, candidate: ServingRecord) -> None:
+    assert endpoint.live() == before
+    assert before.is_running and not candidate.is_running
+    assert endpoint.waiting() == []
+    assert {endpoint.answering() for _ in range(8)} == {before.digest}
+
+
+def test_a_first_version_is_proven_aside_and_then_answers(endpoint, models):
+    record = endpoint.deploy("1")
+    assert record.port != endpoint.port and serving.port_is_free(endpoint.port)
+    assert serving.is_answering(record) and record.digest == models["binary"].digest
+    outcome, decision = endpoint.release(record)
+    assert (outcome, decision.verdict, decision.gate) == ("promoted", "pass", "release")
+    assert endpoint.answering() == record.digest
+    assert endpoint.store.champion("trips").version == "1"
+    assert endpoint.waiting() == [] and not record.is_running
+    rows = {"instances": models["binary"].rows[:2]}
+    answer = httpx.post(endpoint.live().v1_url, json=rows, trust_env=False)
+    assert len(answer.json()["predictions"]) == 2
+
+
+def test_the_same_version_again_changes_nothing(released):
+    live, champion = released.live(), released.store.champion("trips")
+    assert released.release(released.deploy("1"))[0] == "promoted"
+    assert released.live() == live and live.is_running
+    assert released.store.champion("trips") == champion
+    assert released.waiting() == []
+
+
+def test_a_second_version_takes_over_while_callers_ask(released):
+    first = released.live()
+    record = released.deploy("2")
+    assert released.answering() == first.digest
+    outcomes, stop = Counter(), threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                outcomes[released.answering()] += 1  # a connection for each request
+            except httpx.TransportError as error:
+                outcomes[type(error).__name__] += 1
+            time.sleep(0.002)
+
+    caller = threading.Thread(target=ask)
+    caller.start()
+    try:
+        assert released.release(record)[0] == "promoted"
+        time.sleep(0.2)
+    finally:
+        stop.set()
+        caller.join()
+    answered = outcomes.pop(first.digest, 0), outcomes.pop(record.digest, 0)
+    assert min(answered) > 10
+    # A connection that the kernel gave to the old server in its last moment may be reset.
+    assert outcomes.total() <= 1 and not outcomes["ConnectError"], outcomes
+    assert not first.is_running and released.live().digest == record.digest
+    champion = released.store.champion("trips")
+    assert champion.version == "2" and champion.history[0]["version"] == "1"
+
+
+@pytest.mark.parametrize(("probe", "said"), [("fail", "golden rows"), (None, "cannot be read")])
+def test_a_candidate_that_is_not_proven_goes(probe, said, released):
+    live, champion = released.live(), released.store.champion("trips")
+    candidate = released.deploy("2")
+    outcome, decision = released.release(candidate, probe)
+    assert (outcome, decision.verdict) == ("rolled_back", "fail")
+    assert said in decision.failures[0].sentence
+    assert_untouched(released, live, candidate)
+    assert released.store.champion("trips") == champion
+
+
+def test_a_first_candidate_that_is_not_proven_leaves_nothing(endpoint):
+    candidate = endpoint.deploy("1")
+    assert endpoint.release(candidate, "fail")[0] == "rolled_back"
+    assert not candidate.is_running and endpoint.waiting() == []
+    assert endpoint.live() is None and endpoint.store.champion("trips") is None
+    assert serving.port_is_free(endpoint.port)
+
+
+def test_a_champion_that_moved_meanwhile_rolls_back(released):
+    live = released.live()
+    candidate = released.deploy("2")
+    released.store.promote("trips", "3", "1")
+    outcome, decision = released.release(candidate)
+    assert outcome == "rolled_back"
+    assert "is version 3, not 1" in decision.failures[0].sentence
+    assert_untouched(released, live, candidate)
+    assert released.store.champion("trips").version == "3"
+
+
+def test_a_version_that_was_damaged_after_its_probe_does_not_take_over(released):
+    live = released.live()
+    candidate = released.deploy("2")
+    (released.store.download("trips", "2") / "golden.json").write_text("{}")
+    outcome, decision = released.release(candidate)
+    assert outcome == "rolled_back" and "golden.json" in decision.failures[0].sentence
+    assert_untouched(released, live, candidate)
+
+
+def test_a_damaged_version_is_refused(endpoint):
+    (endpoint.store.download("trips", "1") / "model.ubj").write_bytes(b"another")
+    with pytest.raises(ModelPackageError, match=r"model\.ubj"):
+        endpoint.deploy("1")
+    assert endpoint.waiting() == []
+
+
+def test_a_port_of_another_program_is_refused(endpoint):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", endpoint.port))
+        other.listen()
+        with pytest.raises(ConfigurationError, match=f"Port {endpoint.port} is in use"):
+            endpoint.deploy("1")
+    assert endpoint.waiting() == []
+
+
+def test_a_record_that_is_torn_says_deploy_again(endpoint):
+    for name in ("record.json", "probe.json"):
+        (endpoint.root / name).write_text('{"target": "lo')
+    paths = [endpoint.root / name for name in ("record.json", "probe.json", "decision.json")]
+    with pytest.raises(EndpointError, match="Deploy the model again"):
+        release(*paths, "trips", endpoint.uri)
+    assert not paths[2].exists()
