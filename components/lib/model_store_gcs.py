@@ -67,8 +67,8 @@ class BucketStore:
         digest = verify_files(package)
         blobs = self._blobs(model_name)
         ours = [one for one in blobs if (one[2].metadata or {}).get("digest") == digest]
-        for version, file, _ in ours:
-            if file == MANIFEST:
+        for version, name, _ in ours:
+            if name == MANIFEST:
                 return version
         # An upload that broke off has no manifest. Ours is continued; another's number is taken.
         taken = max((int(version) for version, *_ in blobs), default=0)

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,7 @@ class TableWriter:
         self._schema = schema
         self._stack = ExitStack()
         self._writer: pq.ParquetWriter | None = None
+        self._sink: pa.OSFile | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._parts = 0
@@ -111,14 +112,24 @@ class TableWriter:
     def _next_part(self) -> None:
         self._close_part()
         name = f"part-{self._parts:05d}.parquet"
-        self._writer = pq.ParquetWriter(self._draft / name, self._schema, compression="zstd")
+        self._sink = pa.OSFile(str(self._draft / name), "wb")
+        self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._parts += 1
         self._rows_in_part = 0
 
     def _close_part(self) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._sink is not None:
             self._writer.close()
+            self._sink.close()
             self._writer = None
+
+    def _abandon_part(self) -> None:
+        """Let go of the open part: a deleted file that is open still fills the disk."""
+        for handle in (self._writer, self._sink):
+            if handle is not None:
+                with suppress(OSError, pa.ArrowInvalid):
+                    handle.close()
+        self._writer = None
 
     def _explained(self, error: OSError) -> Exception:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
@@ -136,10 +147,7 @@ class TableWriter:
     ) -> None:
         """Finish the last part and move the directory into place, or remove it."""
         if kind is not None:
-            try:
-                self._close_part()
-            except OSError:  # the first error is the one to report
-                self._writer = None
+            self._abandon_part()
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
@@ -150,7 +158,11 @@ class TableWriter:
                     self._flush(whole_groups=False)
                 self._close_part()
             except OSError as failure:
+                self._abandon_part()
                 raise self._explained(failure) from failure
+            except DataError:
+                self._abandon_part()
+                raise
             self.summary = _summary(self._draft, self._rows, len(self._schema))
 
 

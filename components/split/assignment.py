@@ -18,15 +18,15 @@ NAMES = ("train", "validation", "test")
 MIN_CLASS_ROWS = 3
 
 
-def row_hashes(table: pa.Table, label: str) -> np.ndarray:
-    """A 64-bit hash of each row's content but for the label; shape (n,), uint64.
+def row_hashes(table: pa.Table, *but: str) -> np.ndarray:
+    """A 64-bit hash of each row's content but for some columns; shape (n,), uint64.
 
     It depends on the values and the columns' names alone, so that a row keeps its split when rows
     are appended or the table is read again.
     """
     total = np.zeros(table.num_rows, dtype=np.uint64)
     for name in sorted(table.column_names):
-        if name == label:
+        if name in but:
             continue
         salt = np.uint64(pd.util.hash_array(np.array([name], dtype=object))[0])
         total ^= _mixed(_value_hashes(table.column(name)) ^ salt)

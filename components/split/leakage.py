@@ -51,7 +51,7 @@ def find_leaks(
         label: the column to predict.
         target: its task.
         parts: each row's split, shape (n,).
-        hashes: of each row's content but for the label, shape (n,).
+        hashes: of each row's content but for the label and what parts the splits, shape (n,).
         accepted: columns whose leak is reported and does not stop.
         group_column: the column that groups rows.
 
@@ -108,9 +108,9 @@ def _overlap_rule(parts: np.ndarray, hashes: np.ndarray) -> Rule:
     if not shared:
         return Rule("row_overlap", "pass", "No row stands in more than one split.", 0.0, "0")
     sentence = (
-        f"{shared:,} rows stand in more than one split, equal in all columns but the label; "
-        f"{tested.mean():.1%} of the test rows stand in the training split. Split by hash, or look "
-        "for a column that is missing."
+        f"{shared:,} rows stand in another split too, equal in all features: {tested.mean():.1%} of "
+        "the test rows were seen in training. Look for a column that is missing, or use "
+        "split_strategy='hash', which keeps equal rows together."
     )
     return Rule("row_overlap", "warn", sentence, float(shared), "0", n=len(parts))
 

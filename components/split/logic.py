@@ -80,13 +80,20 @@ def split(
     labels = read_table(dataset, [request.label]).column(request.label)
     target = resolve_target(labels, request.task)
     strategy = _strategy(request, target)
-    hashes = np.concatenate(
-        [row_hashes(pa.Table.from_batches([b]), request.label) for b in read_batches(dataset)]
-    )
+    hashes = _hashes(dataset, request.label)
     parts = _assign(dataset, request, target, strategy, hashes, labels)
     _check_parts(labels, target, parts, strategy)
+    # Rows of another time or group that are else the same are no news to a model.
+    apart = {"time": request.time_column, "group": request.group_column}.get(strategy)
+    features = _hashes(dataset, request.label, apart) if apart else hashes
     found = find_leaks(
-        dataset, request.label, target, parts, hashes, request.accepted_leaks, request.group_column
+        dataset,
+        request.label,
+        target,
+        parts,
+        features,
+        request.accepted_leaks,
+        request.group_column,
     )
     summaries = _write(dataset, parts, paths)
     outcome = Outcome(request.label, target, strategy, parts, labels)
@@ -99,6 +106,11 @@ def split(
         for name, summary in summaries.items()
     }
     return found.verdict, metadata
+
+
+def _hashes(dataset: Path, *but: str) -> np.ndarray:
+    batches = read_batches(dataset)
+    return np.concatenate([row_hashes(pa.Table.from_batches([b]), *but) for b in batches])
 
 
 def _check(request: Request, names: Sequence[str]) -> None:

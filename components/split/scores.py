@@ -62,6 +62,11 @@ class Judge:
         """Rows that are predicted."""
         return len(self._truth)
 
+    @property
+    def _judged_classes(self) -> range:
+        """Codes of the classes whose AUC is taken: of two, one says all."""
+        return range(1 if self._target.task == "binary" else 0, len(self._target.classes))
+
     def is_suspicious(self, known: np.ndarray) -> bool:
         """Whether bins of one feature tell enough of the label to grow trees; shape (n, k).
 
@@ -77,7 +82,7 @@ class Judge:
             means = np.bincount(codes, weights=ranks) / counts
             return _r2(ranks, means[codes])
         values = []
-        for code in range(len(self._target.classes)):
+        for code in self._judged_classes:
             positive = self._known == code
             shares = np.bincount(codes, weights=positive) / counts
             values.append(_auc(positive, shares[codes]))
@@ -96,10 +101,8 @@ class Judge:
         if self._target.task == "regression":
             value = _r2(self._truth, predicted[:, 0])
             return Score(column, value, value, self.rows, divisor)
-        classes = range(len(self._target.classes))
-        if self._target.task == "binary":
-            classes = range(1, 2)
-        value = float(np.mean([_auc(self._truth == code, predicted[:, code]) for code in classes]))
+        areas = [_auc(self._truth == code, predicted[:, code]) for code in self._judged_classes]
+        value = float(np.mean(areas))
         # As for the upper bound of J. A. Hanley and B. J. McNeil, Radiology 143(1), 1982: the error
         # of a share among the rarest class, and never that of certainty.
         spread = max(value * (1 - value), 1 / self.rows)

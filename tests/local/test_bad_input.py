@@ -91,6 +91,7 @@ def test_a_column_of_nulls_is_dropped_with_a_reason(shell, make_table, free_port
     assert "missing" in page
 
 
+@pytest.mark.slow
 def test_five_thousand_columns(shell, make_table, free_port: int) -> None:
     names = ",".join([f"c{i}" for i in range(4999)] + ["y"])
     rows = [
@@ -115,7 +116,7 @@ def test_a_disk_that_fills(shell, tmp_path: Path) -> None:
     try:
         run = shell.run(data_uri=str(table), label="churned", model_name="m")
         assert failed_step(run) == "ingest-table"
-        assert "full" in shell.screen
+        assert "full" in shell.screen, shell.screen
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -50,6 +50,7 @@ def test_chicago_taxi(shell, shared_data: Path, free_port: int) -> None:
     assert assert_live(run, "binary")["auc"] >= 0.950
 
 
+@pytest.mark.slow
 def test_telco_churn(shell, shared_data: Path, free_port: int) -> None:
     table = shared_data / "telco-churn" / "telco_churn.csv"
     run = shell.run(**settings(table, "Churn", free_port))
@@ -70,12 +71,14 @@ def test_penguins(shell, shared_data: Path, free_port: int) -> None:
     assert metrics["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 def test_diamonds(shell, shared_data: Path, free_port: int) -> None:
     table = shared_data / "diamonds" / "diamonds.csv"
     run = shell.run(**settings(table, "price", free_port))
     assert assert_live(run, "regression")["rmse"] <= 545
 
 
+@pytest.mark.slow
 def test_nyc_flights(shell, shared_data: Path, free_port: int) -> None:
     table = shared_data / "nyc-flights" / "flights.parquet"
     after_departure = ["dep_time", "dep_delay", "arr_time", "air_time", "arr_delay"]
@@ -103,6 +106,7 @@ def test_a_leak_stops_the_run_before_training(shell, shared_data: Path, free_por
     assert "exclude_columns" in shell.screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["hash", "stratified"])
 def test_a_strategy_by_name(shell, shared_data: Path, free_port: int, strategy: str) -> None:
     table = shared_data / "penguins" / "penguins.csv"
