@@ -32,11 +32,13 @@ run: .venv/cli.stamp  ## Train on a sample and deploy: ends with a model server 
 	.venv/bin/shipway sample churn --rows 20000 --out .shipway/sample
 	.venv/bin/shipway run train-and-deploy --params pipelines/params/churn.yaml
 
+# Two test processes share two cores: a thread that waits for another must not spin.
+PYTEST = OMP_WAIT_POLICY=passive .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 test: .venv/dev.stamp  ## Run the fast tests.
-	.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/dev.stamp  ## Run the slow tests.
-	.venv/bin/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp  ## Check style and types.
 	.venv/bin/ruff check .

@@ -9,7 +9,7 @@ import re
 import time
 from typing import Any
 
-from shipway.components.lib.cluster import GROUP, VERSION, Cluster, own_namespace
+from shipway.components.lib.cluster import GROUP, VERSION, Cluster, own_namespace, restore
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.model_package import load_manifest, verify_files
 from shipway.components.lib.model_store import ModelStore
@@ -17,6 +17,7 @@ from shipway.components.lib.serving import ServingRecord
 
 RUNTIME = MODEL_FORMAT = "shipway-xgboost"
 ANNOTATION = "shipway.dev"
+PREVIOUS = f"{ANNOTATION}/previous"
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 MAX_HOST_LABEL = 63
 READY_SECONDS = 900.0
@@ -48,8 +49,18 @@ def deploy_kserve(
     previous = cluster.get(model_name)
     body = inference_service(model_name, namespace, uri, version, digest)
     body["metadata"]["annotations"][f"{ANNOTATION}/code"] = load_manifest(package)["code_version"]
+    is_champion = champion is not None and champion.version == version
+    kept = "" if is_champion else _kept(previous, uri)
+    if kept:
+        body["metadata"]["annotations"][PREVIOUS] = kept
     cluster.apply(body)
-    ready = wait_until_ready(cluster, model_name, uri, ready_seconds)
+    try:
+        ready = wait_until_ready(cluster, model_name, uri, ready_seconds)
+    except BaseException:
+        # A version that does not come up must not stay where the last good one was.
+        if not is_champion:
+            restore(cluster, model_name, kept)
+        raise
     base = str(ready["status"]["address"]["url"]).rstrip("/")
     return ServingRecord(
         target="kserve",
@@ -62,7 +73,7 @@ def deploy_kserve(
         model_dir=uri,
         champion=champion.version if champion else "",
         namespace=namespace,
-        previous=_kept(previous, uri),
+        previous=kept,
     )
 
 
@@ -113,17 +124,27 @@ def inference_service(
 
 
 def _kept(previous: dict[str, Any] | None, uri: str) -> str:
-    """What to go back to, as JSON: empty where nothing stood, or the same version did."""
-    if previous is None or previous["spec"]["predictor"].get("model", {}).get("storageUri") == uri:
+    """What to go back to, as JSON; empty where nothing stood.
+
+    Where the same version stands, an earlier try put it there, and kept it in an annotation.
+    """
+    if previous is None:
         return ""
+    if previous["spec"]["predictor"].get("model", {}).get("storageUri") == uri:
+        return str(previous["metadata"].get("annotations", {}).get(PREVIOUS, ""))
     metadata = previous["metadata"]
     kept = {
         "apiVersion": previous["apiVersion"],
         "kind": previous["kind"],
         "metadata": {
-            key: metadata[key]
-            for key in ("name", "namespace", "labels", "annotations")
-            if key in metadata
+            key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata
+        }
+        | {
+            "annotations": {
+                key: value
+                for key, value in metadata.get("annotations", {}).items()
+                if key != PREVIOUS
+            }
         },
         "spec": previous["spec"],
     }

@@ -143,6 +143,18 @@ class Cluster:
             ) from error
 
 
+def restore(cluster: Cluster, name: str, kept: str) -> None:
+    """Apply what stood before; where nothing did, remove what was put there.
+
+    Raises:
+        EndpointError: the API refuses.
+    """
+    if kept:
+        cluster.apply(json.loads(kept))
+    else:
+        cluster.delete(name)
+
+
 def _message(error: Any) -> str:
     try:
         return str(json.loads(error.body)["message"])

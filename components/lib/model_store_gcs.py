@@ -67,17 +67,17 @@ class BucketStore:
         digest = verify_files(package)
         blobs = self._blobs(model_name)
         ours = [one for one in blobs if (one[2].metadata or {}).get("digest") == digest]
-        for version, name, _ in ours:
+        for known, name, _ in ours:
             if name == MANIFEST:
-                return version
+                return str(known)
         # An upload that broke off has no manifest. Ours is continued; another's number is taken.
         taken = max((int(version) for version, *_ in blobs), default=0)
         version = ours[0][0] if ours else str(taken + 1)
         files = {str(f.relative_to(package)): f for f in package.rglob("*") if f.is_file()}
         files |= dict(extra_files)
         manifest = files.pop(MANIFEST)
-        for name, file in sorted(files.items()):
-            self._upload(file, digest, model_name, "versions", version, name)
+        for relative, file in sorted(files.items()):
+            self._upload(file, digest, model_name, "versions", version, relative)
         self._upload(manifest, digest, model_name, "versions", version, MANIFEST)
         return version
 

@@ -1,8 +1,6 @@
 """Roll an InferenceService back to what stood before the candidate."""
 
-import json
-
-from shipway.components.lib.cluster import Cluster
+from shipway.components.lib.cluster import Cluster, restore
 from shipway.components.lib.serving import ServingRecord
 
 
@@ -12,8 +10,5 @@ def roll_back_kserve(record: ServingRecord) -> None:
     Raises:
         EndpointError: the API refuses.
     """
-    cluster = Cluster(record.namespace)
-    if record.previous:
-        cluster.apply(json.loads(record.previous))
-    elif not record.champion or record.champion != record.version:
-        cluster.delete(record.model_name)
+    if record.champion != record.version:
+        restore(Cluster(record.namespace), record.model_name, record.previous)

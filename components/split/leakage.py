@@ -108,8 +108,8 @@ def _overlap_rule(parts: np.ndarray, hashes: np.ndarray) -> Rule:
     if not shared:
         return Rule("row_overlap", "pass", "No row stands in more than one split.", 0.0, "0")
     sentence = (
-        f"{shared:,} rows stand in another split too, equal in all features: {tested.mean():.1%} of "
-        "the test rows were seen in training. Look for a column that is missing, or use "
+        f"{shared:,} rows stand in another split too, equal in all features: {tested.mean():.1%} "
+        "of the test rows were seen in training. Look for a column that is missing, or use "
         "split_strategy='hash', which keeps equal rows together."
     )
     return Rule("row_overlap", "warn", sentence, float(shared), "0", n=len(parts))

@@ -64,7 +64,28 @@ def test_the_record_keeps_what_stood_before(api: Any, store: DirectoryStore) -> 
     record = bring_up(store, "2")
     assert json.loads(record.previous) == first  # without its status
     assert record.champion == "1"
-    assert bring_up(store, "2").previous == ""
+    assert bring_up(store, "2").previous == record.previous
+
+
+def test_a_version_that_does_not_come_up_leaves_what_stood_before(
+    api: Any, kubernetes_api: ModuleType, store: DirectoryStore, tmp_path: Path
+) -> None:
+    let_go(bring_up(store, "1"), store, tmp_path)
+    first = api.objects["taxi"]
+    api.statuses = [kubernetes_api.BROKEN]
+    with pytest.raises(EndpointError, match="ModelLoadFailed"):
+        bring_up(store, "2")
+    assert api.objects["taxi"] == first
+
+
+def test_a_second_try_whose_probe_fails_goes_back_to_the_champion(
+    api: Any, store: DirectoryStore, tmp_path: Path
+) -> None:
+    let_go(bring_up(store, "1"), store, tmp_path)
+    first = api.objects["taxi"]
+    bring_up(store, "2")  # and the run is interrupted here
+    assert let_go(bring_up(store, "2"), store, tmp_path, "fail")[0] == "rolled_back"
+    assert api.objects["taxi"] == first
 
 
 def test_a_model_that_fails_to_load_is_told_with_its_words(
