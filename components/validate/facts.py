@@ -103,7 +103,8 @@ def _read(fact: ColumnFacts, feature: Any) -> None:
         bins = [h for h in stats.histograms if h.type == h.STANDARD]
         fact.shape = [bucket.sample_count for bucket in bins[0].buckets] if bins else []
     elif kind in ("string_stats", "bytes_stats"):
-        fact.distinct = int(stats.unique)
+        # An estimate for many values, which may exceed what there is.
+        fact.distinct = min(int(stats.unique), fact.present)
     if kind == "string_stats":
         # The sketch counts frequent values only: elsewhere its order and counts mean nothing.
         exact = fact.distinct is not None and fact.distinct <= SKETCH_BUCKETS

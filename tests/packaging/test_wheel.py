@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone.mkdir()
     for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg"):
         shutil.copy(ROOT / name, clone)
-    for name in ("components", "pipelines", "tests", "manifests"):
+    for name in ("components", "pipelines", "tests"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     built = run(sys.executable, "-m", "build", "--installer", "uv", cwd=clone)
     assert built.returncode == 0, built.stdout + built.stderr
