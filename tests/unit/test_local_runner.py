@@ -47,6 +47,18 @@ def vanish(out: dsl.Output[dsl.Artifact]) -> str:
 
 
 @step
+def die(out: dsl.Output[dsl.Artifact]):
+    import os
+    from pathlib import Path
+
+    from shipway.components.lib.files import aside
+
+    with aside(Path(out.path)) as draft:
+        draft.write_text("half")
+        os.kill(os.getpid(), 9)
+
+
+@step
 def sleep(pid_file: str):
     import os
     import subprocess
@@ -72,6 +84,11 @@ def refusing(text: str = "fare"):
 @dsl.pipeline
 def vanishing():
     vanish()
+
+
+@dsl.pipeline
+def dying():
+    die()
 
 
 @dsl.pipeline
@@ -131,6 +148,14 @@ def test_an_exit_status_of_zero_alone_is_no_success(tmp_path: Path) -> None:
     outcome = execute(vanishing, tmp_path)
     assert outcome.steps["vanish"].state == "failed"
     assert "did not write its output 'out'" in message_of(outcome.steps["vanish"].log)
+
+
+def test_a_killed_step_is_a_failure_and_leaves_no_output(tmp_path: Path) -> None:
+    outcome = execute(dying, tmp_path)
+    assert outcome.steps["die"].state == "failed"
+    assert outcome.steps["die"].artifacts == {}
+    assert [path.name for path in (tmp_path / "run").rglob("out")] == []
+    assert "'die' failed: exit status" in message_of(outcome.steps["die"].log)
 
 
 def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
