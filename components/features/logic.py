@@ -68,7 +68,7 @@ def _write_page(path: Path, plan: FeaturePlan, table: pa.Table) -> None:
     report = Report(
         f"Features for '{plan.label}'",
         f"{len(plan.columns)} of {len(table.column_names) - 1} columns become "
-        f"{len(plan.feature_names)} features; {len(plan.dropped)} columns are dropped. "
+        f"{len(plan.feature_names)} features; {len(plan.dropped)} dropped. "
         f"The task is {kind}. Fitted on {table.num_rows:,} training rows alone.",
     )
     report.add_table(

@@ -44,7 +44,7 @@ def write_page(
         periods: name, first and last time of each split by time.
     """
     parts = outcome.parts
-    clean = f"{len(parts):,} rows were split by {outcome.strategy}; no column gives the label away."
+    clean = f"{len(parts):,} rows, split: {outcome.strategy}. No column gives the label away."
     lead = found.failures[0].sentence if found.failures else clean
     report = Report(f"Split and leakage of '{outcome.label}'", lead, found.verdict)
     report.add_decision(found)
