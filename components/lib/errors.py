@@ -5,6 +5,7 @@ ShipwayError
 |-- DataError            a table is not what a step needs
 |-- ModelPackageError    a model package is damaged, incomplete or of another version
 |-- EndpointError        a model server does not start, answer or agree
+|-- KubeflowError        Kubeflow Pipelines refuses, or cannot be reached
 `-- StoreError           the model store cannot do what was asked
     `-- ConflictError    somebody else moved the champion first
 """
@@ -31,6 +32,10 @@ class ModelPackageError(ShipwayError):
 
 class EndpointError(ShipwayError):
     """A model server does not start, answer or agree with its model."""
+
+
+class KubeflowError(ShipwayError):
+    """Kubeflow Pipelines refuses what was asked, or cannot be reached."""
 
 
 class StoreError(ShipwayError):
