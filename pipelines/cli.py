@@ -6,25 +6,17 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 from rich.console import Console
 
 from shipway.components import __version__
 from shipway.components.lib.errors import ConfigurationError, ShipwayError
+from shipway.pipelines.options import Command, given_parameters
 
 STOPPED_BY_A_GATE = 3
 INTERRUPTED = 130
 STATE = Path(".shipway")
-
-
-class _Example(click.Command):
-    """A command whose help ends with one example."""
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.epilog = f"Example:  {example}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +25,7 @@ def cli() -> None:
     """From a table in a bucket to a proven KServe endpoint."""
 
 
-@cli.command("compile", cls=_Example, example="shipway compile --check")
+@cli.command("compile", cls=Command, example="shipway compile --check")
 @click.option("--check", is_flag=True, help="Change nothing; fail when a YAML is out of date.")
 @click.option("--registry", default="", help="Registry to take the images from.")
 @click.option("--tag", default="", help="Tag of the images.")
@@ -58,7 +50,7 @@ def compile_command(check: bool, registry: str, tag: str, output: Path | None) -
 
 
 @cli.command(
-    cls=_Example,
+    cls=Command,
     example="shipway run train-and-deploy --set data_uri=trips.csv --set label=big_tipper "
     "--set model_name=tips",
 )
@@ -82,7 +74,7 @@ def run(pipeline: str, settings: tuple[str, ...], params: Path | None, listing: 
     from shipway.pipelines.run import start
     from shipway.pipelines.summary import show
 
-    given = {**_file_of(params), **dict(_setting(text) for text in settings)}
+    given = given_parameters(settings, params)
     # The very stream: while KFP runs, what it prints goes to a log instead of `sys.stdout`.
     console = Console(file=sys.stdout, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -96,28 +88,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigurationError(f"'--set {text}' has no value; write --set {text}=VALUE.")
-    return name.strip(), value
-
-
-def _file_of(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"Cannot read the parameters in '{path}': {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"'{path}' must be a mapping of parameter names to values.")
-    return values
-
-
-@cli.command(cls=_Example, example="shipway serve .shipway/models/churn/versions/1 --port 8081")
+@cli.command(cls=Command, example="shipway serve .shipway/models/churn/versions/1 --port 8081")
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Name of the endpoint; the model's own by default.")
 @click.option("--port", default=8080, show_default=True)
@@ -138,7 +109,7 @@ def serve(model_dir: Path, name: str, port: int) -> None:
     print(f"'{record.model_name}' answers at {record.endpoint}")
 
 
-@cli.command(cls=_Example, example="shipway status")
+@cli.command(cls=Command, example="shipway status")
 def status() -> None:
     """Show the endpoints on this machine; exit code 1 when one does not answer."""
     from shipway.components.lib import serving
@@ -158,7 +129,7 @@ def status() -> None:
         sys.exit(1)
 
 
-@cli.command(cls=_Example, example="shipway stop churn")
+@cli.command(cls=Command, example="shipway stop churn")
 @click.argument("model_names", nargs=-1)
 def stop(model_names: tuple[str, ...]) -> None:
     """Stop endpoints on this machine, all of them by default."""
@@ -176,7 +147,7 @@ def stop(model_names: tuple[str, ...]) -> None:
     serving.stop_candidates(folder)
 
 
-@cli.command(cls=_Example, example="shipway reports --open")
+@cli.command(cls=Command, example="shipway reports --open")
 @click.option("--open", "opening", is_flag=True, help="Open them in the browser.")
 def reports(opening: bool) -> None:
     """List the reports of the latest run."""
@@ -189,7 +160,7 @@ def reports(opening: bool) -> None:
             click.launch(page)
 
 
-@cli.command(cls=_Example, example="shipway sample churn --rows 20000 --out data")
+@cli.command(cls=Command, example="shipway sample churn --rows 20000 --out data")
 @click.argument("name", type=click.Choice(["churn"]))
 @click.option("--rows", default=20_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
