@@ -57,8 +57,17 @@ def compile_command(check: bool, registry: str, tag: str, output: Path | None) -
 @click.argument("pipeline")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 @click.option("--params", type=click.Path(path_type=Path), help="YAML file of parameters.")
+@click.option(
+    "--runner",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="Steps as processes, or in containers of the images.",
+)
 @click.option("--list", "listing", is_flag=True, help="List the pipeline's parameters.")
-def run(pipeline: str, settings: tuple[str, ...], params: Path | None, listing: bool) -> None:
+def run(
+    pipeline: str, settings: tuple[str, ...], params: Path | None, runner: str, listing: bool
+) -> None:
     """Run a compiled pipeline on this machine, to an endpoint that answers.
 
     Exit code 0 says that the endpoint answers, 1 that a step failed, 3 that a gate stopped the run.
@@ -78,7 +87,7 @@ def run(pipeline: str, settings: tuple[str, ...], params: Path | None, listing: 
     # The very stream: while KFP runs, what it prints goes to a log instead of `sys.stdout`.
     console = Console(file=sys.stdout, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
-    result = start(compiled, given, STATE.absolute(), console)
+    result = start(compiled, given, STATE.absolute(), console, runner)
     show(result, console)
     if not result.endpoint:
         sys.exit(STOPPED_BY_A_GATE if result.stopped_by and not result.failed else 1)

@@ -82,6 +82,18 @@ def prepare(
 
 
 def _recipe(image: str) -> Recipe:
+    target = target_of(image)
+    if target == "data":
+        return data_recipe(_here(), _glibc())
+    return Recipe(target, LOCKS / f"{target}.lock", _here())
+
+
+def target_of(image: str) -> str:
+    """Which of Shipway's images a reference names: "data", "train" or "serve".
+
+    Raises:
+        ConfigurationError: none of them.
+    """
     known = {_name(reference): target for reference, target in TARGETS.items()}
     target = known.get(_name(image))
     if target is None:
@@ -89,9 +101,7 @@ def _recipe(image: str) -> Recipe:
             f"Image '{image}' is not one of Shipway's: {', '.join(sorted(known))}. A local run "
             "knows no environment for it; compile the pipeline with them: shipway compile."
         )
-    if target == "data":
-        return data_recipe(_here(), _glibc())
-    return Recipe(target, LOCKS / f"{target}.lock", _here())
+    return target
 
 
 def data_recipe(python: str, glibc: tuple[int, ...]) -> Recipe:

@@ -9,7 +9,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from shipway.pipelines.local import Step
+from shipway.pipelines.engine import Step
 
 MARKS = {
     "waiting": ("-", "dim"),

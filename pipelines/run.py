@@ -4,8 +4,9 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from rich.console import Console
 from shipway.components.lib import serving
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.files import write_json_aside
+from shipway.pipelines.engine import Engine, Step
 from shipway.pipelines.environments import prepare
-from shipway.pipelines.local import Step, run_pipeline
+from shipway.pipelines.local import run_pipeline
+from shipway.pipelines.processes import ProcessEngine
 from shipway.pipelines.progress import BAD, ProgressView
 from shipway.pipelines.specs import CompiledPipeline, check_arguments
 
@@ -57,7 +60,11 @@ class Run:
 
 
 def start(
-    pipeline: CompiledPipeline, given: Mapping[str, Any], state: Path, console: Console
+    pipeline: CompiledPipeline,
+    given: Mapping[str, Any],
+    state: Path,
+    console: Console,
+    runner: str = "process",
 ) -> Run:
     """Run a compiled pipeline on this machine and check that its endpoint answers.
 
@@ -66,23 +73,23 @@ def start(
         given: parameter values as the user gave them.
         state: the state directory, `.shipway`.
         console: where progress is shown.
+        runner: "process" for environments on this machine, "docker" for containers of the images.
 
     Raises:
-        ConfigurationError: an argument is wrong, or the endpoint's port is taken.
+        ConfigurationError: an argument is wrong, the endpoint's port is taken, or the runner
+            cannot be had.
         KeyboardInterrupt: the user interrupted; nothing that this run started is left running.
     """
     arguments = _arguments(pipeline, given, state)
     if arguments.get("serving_target") == "local":
         _check_port(arguments, state)
-    environments = prepare(
-        pipeline.images, state, lambda line: console.print(f"  {line}", style="dim")
-    )
+    make_engine = _runner(runner, pipeline, arguments, state, console)
     folder = _new_folder(state, pipeline.name)
     run = Run(folder, [Step(name) for name in pipeline.steps], arguments)
     began = time.monotonic()
     try:
         with ProgressView(console, run.steps) as view:
-            run_pipeline(pipeline, arguments, environments, folder, view, run.steps)
+            run_pipeline(pipeline, arguments, make_engine(folder, run.steps, view))
     except KeyboardInterrupt:
         serving.stop_candidates(state / "serving")
         raise
@@ -92,6 +99,25 @@ def start(
         run.endpoint = _endpoint(run, state)
         _record(run, pipeline)
     return run
+
+
+def _runner(
+    runner: str,
+    pipeline: CompiledPipeline,
+    arguments: Mapping[str, Any],
+    state: Path,
+    console: Console,
+) -> Callable[..., Engine]:
+    """What makes the run's engine, once everything that it needs is there."""
+    if runner == "process":
+        environments = prepare(
+            pipeline.images, state, lambda line: console.print(f"  {line}", style="dim")
+        )
+        return partial(ProcessEngine, environments)
+    from shipway.pipelines.container_client import connect
+    from shipway.pipelines.containers import ContainerEngine
+
+    return partial(ContainerEngine, connect(pipeline.images), pipeline.images, arguments)
 
 
 def _arguments(pipeline: CompiledPipeline, given: Mapping[str, Any], state: Path) -> dict[str, Any]:

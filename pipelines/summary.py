@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shipway.components.lib.decision import Decision
-from shipway.pipelines.local import Step
+from shipway.pipelines.engine import Step
 from shipway.pipelines.run import Run
 
 LAST_LINES = 15

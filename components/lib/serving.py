@@ -147,7 +147,8 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
     command += ["--http_port", str(record.port), "--host", HOST, "--reuse_port", "true"]
     if record.version:
         command += ["--model_version", record.version]
-    variables = {k: v for k, v in os.environ.items() if k != "_KFP_RUNTIME"}
+    # The folder for temporary files is the step's and goes with it.
+    variables = {k: v for k, v in os.environ.items() if k not in ("_KFP_RUNTIME", "TMPDIR")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

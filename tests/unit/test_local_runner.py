@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from kfp import compiler, dsl
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.pipelines.local import Step, run_pipeline
+from shipway.pipelines.engine import Step
+from shipway.pipelines.local import run_pipeline
+from shipway.pipelines.processes import ProcessEngine
 from shipway.pipelines.specs import load_compiled
 from shipway.pipelines.summary import message_of
 
@@ -69,6 +72,18 @@ def sleep(pid_file: str):
     child.wait()
 
 
+@step
+def tell() -> str:
+    import tempfile
+
+    return tempfile.gettempdir()
+
+
+@dsl.pipeline
+def telling():
+    tell()
+
+
 @dsl.pipeline
 def gated(text: str = "pass"):
     first = write(text=text)
@@ -114,8 +129,8 @@ def execute(pipeline: object, folder: Path, **arguments: object) -> Outcome:
     compiler.Compiler().compile(pipeline, str(path))
     compiled = load_compiled(str(path))
     steps, observer = [Step(name) for name in compiled.steps], Observer()
-    environments = {IMAGE: Path(sys.prefix)}
-    run_pipeline(compiled, arguments, environments, folder / "run", observer, steps)
+    engine = ProcessEngine({IMAGE: Path(sys.prefix)}, folder / "run", steps, observer)
+    run_pipeline(compiled, arguments, engine)
     return Outcome({one.name: one for one in steps}, observer.seen)
 
 
@@ -130,6 +145,17 @@ def test_steps_hand_over_and_are_reported(tmp_path: Path) -> None:
     assert outcome.steps["read"].verdict == "pass"
     assert outcome.steps["write"].artifacts["page"].read_text() == "pass"
     assert outcome.steps["write"].types["page"] == "system.HTML"
+
+
+def test_a_step_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    outcome = execute(telling, tmp_path)
+    assert Path(outcome.steps["tell"].verdict).parent == scratch
+    assert list(scratch.iterdir()) == []
 
 
 def test_what_follows_a_gate_is_skipped(tmp_path: Path) -> None:
@@ -193,6 +219,5 @@ def test_an_image_without_an_environment_is_refused(tmp_path: Path) -> None:
     compiler.Compiler().compile(gated, str(path))
     compiled = load_compiled(str(path))
     with pytest.raises(ConfigurationError, match=IMAGE):
-        run_pipeline(
-            compiled, {}, {}, tmp_path / "run", Observer(), [Step(n) for n in compiled.steps]
-        )
+        steps = [Step(name) for name in compiled.steps]
+        run_pipeline(compiled, {}, ProcessEngine({}, tmp_path / "run", steps, Observer()))
