@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 IMAGES := components/images
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help run test test-slow lint compile lock clean
+.PHONY: help run test test-slow lint compile images lock clean
 help:  ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -47,6 +47,11 @@ lint: .venv/dev.stamp  ## Check style and types.
 
 compile: .venv/cli.stamp  ## Write the pipelines' YAML.
 	.venv/bin/shipway compile
+
+# A machine with its own certificates or index mounts them for the build alone:
+# make images BASE_IMAGE=... IMAGES_ARGS="--network=host -v /etc/pip.conf:/etc/pip.conf:ro"
+images: .venv/cli.stamp  ## Build the images with docker, podman or buildah.
+	.venv/bin/shipway images --base-image "$(BASE_IMAGE)" -- $(IMAGES_ARGS)
 
 # kfp goes into the images without what it depends on: with _KFP_RUNTIME set it needs none of it.
 RESOLVE = $(CURDIR)/.venv/bin/uv pip compile --quiet --no-header --no-annotate --generate-hashes --upgrade

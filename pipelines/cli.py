@@ -98,6 +98,26 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+@cli.command(cls=Command, example="shipway images --target serve --engine podman")
+@click.option("--target", "targets", multiple=True, type=click.Choice(["data", "train", "serve"]))
+@click.option("--base-image", default="", help="Build on this: Debian 13 or newer, Python 3.13.")
+@click.option("--engine", default="", type=click.Choice(["", "docker", "podman", "buildah"]))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def images(
+    targets: tuple[str, ...], base_image: str, engine: str, arguments: tuple[str, ...]
+) -> None:
+    """Build the images, and a CycloneDX bill of materials for each.
+
+    What follows `--` goes to the engine's own `build`.
+    """
+    from shipway.components.lib.images import TARGETS
+    from shipway.pipelines.images import Builder, find_engine
+
+    builder = Builder(find_engine(engine), base_image=base_image, arguments=arguments)
+    for target in targets or TARGETS.values():
+        print(builder.build(target))
+
+
 @cli.command(cls=Command, example="shipway serve .shipway/models/churn/versions/1 --port 8081")
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Name of the endpoint; the model's own by default.")
