@@ -158,7 +158,7 @@ class Kubeflow:
         """
         body = self._body(package, arguments, settings) | {
             "trigger": {"cron_schedule": {"cron": cron}},
-            "max_concurrency": max_concurrency,
+            "max_concurrency": str(max_concurrency),
             "no_catchup": not catchup,
             "mode": "ENABLE",
         }

@@ -18,7 +18,7 @@ from shipway.pipelines.specs import CompiledPipeline
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 PATIENCE = 300.0  # seconds without an answer, such as while a port-forward is started again
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-# A task that is retried or looped over has several nodes: the first of these states that one has.
+# A task in a loop has several nodes of its name: the first of these states that one of them has.
 STATES = {
     "RUNNING": "running",
     "PENDING": "running",
@@ -138,7 +138,7 @@ def _outcome(run: Mapping[str, Any], pipeline: CompiledPipeline) -> Outcome:
     for step in pipeline.steps:
         nodes = tasks.get(step, []) + tasks.get(f"{step}-driver", [])
         failed = [node for node in nodes if node.get("state") == "FAILED"]
-        if failed and _state(tasks.get(step, [])) != "SUCCEEDED":
+        if failed:
             outcome.failed[step] = next(filter(None, map(_message, failed)), "")
     closed = [
         gate for task, gate in _gates(pipeline).items() if _state(tasks.get(task, [])) == "SKIPPED"

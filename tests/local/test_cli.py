@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 COMMANDS = ["compile", "run", "serve", "status", "stop", "reports", "sample"]
+COMMANDS += ["submit", "upload", "schedule"]
 SHIPWAY = [sys.executable, "-c", "from shipway.pipelines.cli import main; main()"]
 
 
