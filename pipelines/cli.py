@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -31,22 +32,43 @@ def cli() -> None:
 @click.option("--registry", default="", help="Registry to take the images from.")
 @click.option("--tag", default="", help="Tag of the images.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write to.")
-def compile_command(check: bool, registry: str, tag: str, output: Path | None) -> None:
+@click.option(
+    "--kubernetes-manifests",
+    "objects",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write Pipeline and PipelineVersion objects to a folder instead, for GitOps.",
+)
+@click.option("--namespace", default="", help="Namespace of those objects.")
+def compile_command(
+    check: bool, registry: str, tag: str, output: Path | None, objects: Path | None, namespace: str
+) -> None:
     """Write the pipelines' YAML."""
+    from shipway.pipelines import gitops
     from shipway.pipelines.compile import out_of_date, write_compiled
     from shipway.pipelines.specs import COMPILED
 
-    folder = output or COMPILED
+    if objects and output:
+        raise ConfigurationError("Give --output or --kubernetes-manifests, not both.")
+    if namespace and not objects:
+        raise ConfigurationError("--namespace is for --kubernetes-manifests; give a folder there.")
+    folder = objects or output or COMPILED
+    if objects:
+        outdated = partial(gitops.outdated_manifests, objects, namespace, registry, tag)
+        write = partial(gitops.write_manifests, objects, namespace, registry, tag)
+    else:
+        outdated = partial(out_of_date, folder)
+        write = partial(write_compiled, folder, registry, tag)
     if check:
-        stale = out_of_date(folder)
+        stale = outdated()
         if stale:
             raise ConfigurationError(
                 f"{', '.join(stale)}.yaml in '{folder}' is not what the source compiles to; "
-                "run `shipway compile` and commit the result."
+                "run `shipway compile` with the same options and commit the result."
             )
         print(f"{folder} is up to date.")
         return
-    for path in write_compiled(folder, registry, tag):
+    for path in write():
         print(path)
 
 
