@@ -3,7 +3,7 @@
     {store}/{model}/versions/{n}/...     a model package, with evaluation.json and decision.json
     {store}/{model}/champion.json        {version, digest, promoted, history}
 
-A directory, or a prefix of a bucket (`lib/model_store_gcs.py`).
+A directory, or a prefix of a bucket (`lib/model_store_bucket.py`).
 """
 
 import datetime
@@ -77,24 +77,28 @@ class ModelStore(Protocol):
 
 
 def open_store(uri: str) -> ModelStore:
-    """The store at a directory, a file:// URI or gs://bucket/prefix.
+    """The store at a directory, a file:// URI, gs://bucket/prefix or s3://bucket/prefix.
 
     Raises:
-        StoreError: the URI is empty or of another scheme.
+        StoreError: the URI is empty, names no bucket, or is of another scheme.
     """
-    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
-    if not uri:
-        raise StoreError("model_store is empty: set it to a directory or to gs://bucket/prefix.")
-    if scheme == "gs":
-        from shipway.components.lib.model_store_gcs import BucketStore
-
-        return BucketStore(uri)
-    if scheme == "file":
+    scheme, _, rest = uri.partition("://") if "://" in uri else ("file", "", uri)
+    if scheme == "file" and uri:
         return DirectoryStore(Path(unquote(urlparse(uri).path) if "://" in uri else uri))
-    raise StoreError(
-        f"model_store='{uri}' has the scheme '{scheme}://', which no store has; use a directory or "
-        "gs://bucket/prefix."
-    )
+    if scheme not in ("gs", "s3", "minio") or not rest.split("/")[0]:
+        raise StoreError(
+            f"model_store='{uri}' is no place that a store can be in; use a directory, "
+            "gs://bucket/prefix or s3://bucket/prefix."
+        )
+    from shipway.components.lib.model_store_bucket import BucketStore
+
+    if scheme == "gs":
+        from shipway.components.lib.model_store_gcs import GoogleBucket
+
+        return BucketStore(GoogleBucket(uri))
+    from shipway.components.lib.model_store_s3 import S3Bucket
+
+    return BucketStore(S3Bucket(f"s3://{rest}"))  # KServe knows MinIO by this name only
 
 
 def next_champion(

@@ -1,181 +1,170 @@
-"""A model store in a Google Cloud Storage bucket.
+"""A bucket of Google Cloud Storage for the model store.
 
-A version exists once its manifest.json does, which is uploaded last; the champion is swapped under
-a generation precondition, so that of two promotions at once one wins and the other is told.
+Large files go up in chunks of a resumable upload: a connection that is cut costs one chunk.
 """
 
-import json
-import tempfile
-from collections.abc import Iterator, Mapping
+import base64
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from shipway.components.lib.errors import ConflictError, DataError, StoreError
-from shipway.components.lib.model_package import verify_files
-from shipway.components.lib.model_store import Champion, next_champion
-from shipway.components.lib.storage import TIMEOUT_SECONDS, explained, gcs_client, split_gs
+from shipway.components.lib.errors import StoreError
+from shipway.components.lib.model_store_bucket import StoredFile
+from shipway.components.lib.storage import CHUNK_BYTES, TIMEOUT_SECONDS, gcs_client, split_gs
 
-MANIFEST = "manifest.json"
+RETRY_SECONDS = 120
+SESSIONS = 3  # a session that the server lost is begun anew
 
 
-class BucketStore:
-    """A store under gs://bucket/prefix."""
+class GoogleBucket:
+    """The objects under gs://bucket/prefix."""
 
     def __init__(self, uri: str) -> None:
         """Use a bucket and prefix; nothing is asked of the server yet."""
-        self.root = uri.rstrip("/")
-        self._bucket, self._prefix = split_gs(self.root)
-        self._client = gcs_client()
+        self.uri = uri.rstrip("/")
+        self._name, self._prefix = split_gs(self.uri)
 
-    def _name(self, *parts: str) -> str:
-        return "/".join(part for part in (self._prefix, *parts) if part)
+    @cached_property
+    def _bucket(self) -> Any:
+        return gcs_client().bucket(self._name)
 
-    def _blob(self, *parts: str) -> Any:
-        return self._client.bucket(self._bucket).blob(self._name(*parts))
+    def _blob(self, name: str, **arguments: Any) -> Any:
+        full = f"{self._prefix}/{name}" if self._prefix else name
+        return self._bucket.blob(full, **arguments)
+
+    def names(self, prefix: str) -> list[str]:
+        """Everything whose name begins so."""
+        with self._reached("storage.objects.list"):
+            start = self._blob(prefix).name
+            found = self._bucket.list_blobs(prefix=start, fields=NAMES, **patience())
+            return [prefix + blob.name[len(start) :] for blob in found]
+
+    def stat(self, name: str) -> StoredFile | None:
+        """Size and CRC32C, or None where there is nothing."""
+        with self._reached("storage.objects.get"):
+            blob = self._bucket.get_blob(self._blob(name).name, **patience())
+            return StoredFile(int(blob.size), blob.crc32c or "") if blob else None
+
+    def read(self, name: str) -> tuple[bytes, str] | None:
+        """Content and generation, or None where there is nothing."""
+        from google.api_core.exceptions import NotFound
+
+        with self._reached("storage.objects.get"):
+            while True:
+                blob = self._bucket.get_blob(self._blob(name).name, **patience())
+                if blob is None:
+                    return None
+                state = str(blob.generation)
+                try:
+                    listed = self._blob(name, generation=blob.generation)
+                    return listed.download_as_bytes(**patience()), state
+                except NotFound:
+                    continue  # written over between the two requests
+
+    def create(self, name: str, file: Path) -> None:
+        """Upload a file in chunks, unless the name is taken: then what stands there stays.
+
+        Its CRC32C is sent first, so that the server keeps nothing else.
+        """
+        from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
+        from google.cloud.storage.exceptions import DataCorruption
+
+        with self._reached("storage.objects.create"):
+            for left in reversed(range(SESSIONS)):
+                blob = self._blob(name, chunk_size=CHUNK_BYTES)
+                blob.crc32c = self.checksum(file)
+                try:
+                    blob.upload_from_filename(
+                        str(file), if_generation_match=0, checksum="crc32c", **patience()
+                    )
+                    return
+                except PreconditionFailed:
+                    return
+                except (GoogleAPICallError, DataCorruption, ValueError) as error:
+                    # ValueError: the server kept a part of a chunk, which the client cannot mend.
+                    if not left or getattr(error, "code", 410) not in (404, 410):
+                        raise
+
+    def swap(self, name: str, content: bytes, state: str) -> bool:
+        """Write over the generation that was read ("" for nothing); False where it is another."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        # To write over an object is to delete it as well.
+        needed = "storage.objects.delete" if state else "storage.objects.create"
+        with self._reached(needed):
+            try:
+                self._blob(name).upload_from_string(
+                    content,
+                    content_type="application/json",
+                    if_generation_match=int(state or 0),
+                    **patience(),
+                )
+            except PreconditionFailed:
+                return False
+        return True
+
+    def fetch(self, name: str, file: Path) -> None:
+        """Download an object."""
+        with self._reached("storage.objects.get"):
+            self._blob(name).download_to_filename(str(file), **patience())
+
+    def checksum(self, file: Path) -> str:
+        """CRC32C of a local file, as the server reports it."""
+        from google_crc32c import Checksum
+
+        checksum = Checksum()
+        with file.open("rb") as opened:
+            for _ in checksum.consume(opened, CHUNK_BYTES):
+                pass
+        return base64.b64encode(checksum.digest()).decode()
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
-        try:
-            with explained(self.root):
-                yield
-        except DataError as error:
-            raise StoreError(f"The model store fails: {error}") from error
-
-    def _blobs(self, model_name: str) -> list[tuple[str, str, Any]]:
-        """Version, file and blob of everything that stands under a model's versions."""
-        prefix = self._name(model_name, "versions") + "/"
-        with self._reached():
-            blobs = self._client.list_blobs(self._bucket, prefix=prefix, timeout=TIMEOUT_SECONDS)
-            parts = [(*blob.name[len(prefix) :].partition("/")[::2], blob) for blob in blobs]
-        return [(version, file, blob) for version, file, blob in parts if version.isdecimal()]
-
-    def _versions(self, model_name: str) -> dict[str, Any]:
-        """Manifest blobs by version."""
-        blobs = self._blobs(model_name)
-        return {version: blob for version, file, blob in blobs if file == MANIFEST}
-
-    def register(self, model_name: str, package: Path, extra_files: Mapping[str, Path]) -> str:
-        """Add a package as a new version; one that is there already keeps its version.
+    def _reached(self, permission: str) -> Iterator[None]:
+        """Turn the client's errors into ours, naming the store and the cure.
 
         Raises:
-            ModelPackageError: the package is not whole.
-            ConflictError: another run took the version's number meanwhile.
-            StoreError: the bucket cannot be written to.
+            StoreError: always instead of the client's.
         """
-        digest = verify_files(package)
-        blobs = self._blobs(model_name)
-        ours = [one for one in blobs if (one[2].metadata or {}).get("digest") == digest]
-        for known, name, _ in ours:
-            if name == MANIFEST:
-                return str(known)
-        # An upload that broke off has no manifest. Ours is continued; another's number is taken.
-        taken = max((int(version) for version, *_ in blobs), default=0)
-        version = ours[0][0] if ours else str(taken + 1)
-        files = {str(f.relative_to(package)): f for f in package.rglob("*") if f.is_file()}
-        files |= dict(extra_files)
-        manifest = files.pop(MANIFEST)
-        for relative, file in sorted(files.items()):
-            self._upload(file, digest, model_name, "versions", version, relative)
-        self._upload(manifest, digest, model_name, "versions", version, MANIFEST)
-        return version
+        from google.api_core import exceptions as google
+        from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.cloud.storage.exceptions import DataCorruption
+        from requests import RequestException
 
-    def _upload(self, file: Path, digest: str, *parts: str) -> None:
-        from google.api_core.exceptions import PreconditionFailed
-
-        blob = self._blob(*parts)
-        blob.metadata = {"digest": digest}
-        with self._reached():
-            try:
-                blob.upload_from_filename(
-                    str(file), if_generation_match=0, checksum="md5", timeout=TIMEOUT_SECONDS
-                )
-            except PreconditionFailed as error:
-                blob.reload(timeout=TIMEOUT_SECONDS)
-                if (blob.metadata or {}).get("digest") != digest:
-                    raise ConflictError(
-                        f"'{self.root}/{'/'.join(parts)}' was written by another run meanwhile. "
-                        "Run again: the model gets the next version."
-                    ) from error
-
-    def champion(self, model_name: str) -> Champion | None:
-        """The champion, or None before the first."""
-        return self._champion(model_name)[0]
-
-    def _champion(self, model_name: str) -> tuple[Champion | None, int]:
-        """The champion and the generation of its pointer, 0 where there is none."""
-        with self._reached():
-            name = self._name(model_name, "champion.json")
-            blob = self._client.bucket(self._bucket).get_blob(name, timeout=TIMEOUT_SECONDS)
-            if blob is None:
-                return None, 0
-            generation = int(blob.generation)  # a download may forget it
-            text = blob.download_as_bytes(timeout=TIMEOUT_SECONDS)
+        lost = (google.RetryError, ConnectionError, RequestException, TransportError)
         try:
-            return Champion.from_json(json.loads(text)), generation
-        except ValueError as error:
-            raise StoreError(f"champion.json of '{model_name}' is no JSON ({error}).") from error
-
-    def promote(self, model_name: str, version: str, expected: str | None) -> Champion:
-        """Make a version the champion if the champion is still the expected one.
-
-        Raises:
-            ConflictError: somebody else promoted meanwhile.
-            StoreError: there is no such version.
-        """
-        from google.api_core.exceptions import PreconditionFailed
-
-        manifest = self._manifest(model_name, version)
-        digest = (manifest.metadata or {}).get("digest", "")
-        current, generation = self._champion(model_name)
-        champion = next_champion(model_name, current, version, digest, expected)
-        if champion == current:
-            return champion
-        with self._reached():
-            try:
-                self._blob(model_name, "champion.json").upload_from_string(
-                    json.dumps(asdict(champion), sort_keys=True, indent=1),
-                    content_type="application/json",
-                    if_generation_match=generation,
-                    timeout=TIMEOUT_SECONDS,
-                )
-            except PreconditionFailed as error:
-                raise ConflictError(
-                    f"Another run promoted a version of '{model_name}' at the same moment. Run "
-                    "again to be measured against the new champion."
-                ) from error
-        return champion
-
-    def _manifest(self, model_name: str, version: str) -> Any:
-        versions = self._versions(model_name)
-        if version not in versions:
-            raise StoreError(
-                f"'{model_name}' has no version '{version}' in '{self.root}'; it has "
-                f"{', '.join(versions) or 'none'}."
+            yield
+        except google.NotFound as error:
+            reason = f"there is no such bucket. Create '{self._name}', or check the spelling"
+            raise self._error(reason) from error
+        except google.Forbidden as error:
+            reason = (
+                f"it lacks the permission {permission}. Give the account that runs this step "
+                f"roles/storage.objectUser on '{self._name}' ({error.message})"
             )
-        return versions[version]
+            raise self._error(reason) from error
+        except lost as error:
+            reason = f"it was not reached for {RETRY_SECONDS} s. Check the network ({error})"
+            raise self._error(reason) from error
+        except (google.Unauthorized, GoogleAuthError) as error:
+            reason = (
+                "the credentials are missing or wrong. Set GOOGLE_APPLICATION_CREDENTIALS, or run "
+                f"as an account with access ({error})"
+            )
+            raise self._error(reason) from error
+        except (google.GoogleAPICallError, DataCorruption, ValueError) as error:
+            raise self._error(f"{error}. Run again later") from error
 
-    def download(self, model_name: str, version: str) -> Path:
-        """Copy a version to this machine and check it.
+    def _error(self, reason: str) -> StoreError:
+        return StoreError(f"The model store '{self.uri}' fails: {reason}.")
 
-        Raises:
-            ModelPackageError: what came is not what training wrote.
-            StoreError: there is no such version.
-        """
-        self._manifest(model_name, version)
-        folder = Path(tempfile.mkdtemp(prefix=f"{model_name}-{version}-"))
-        prefix = self._name(model_name, "versions", version) + "/"
-        with self._reached():
-            for blob in self._client.list_blobs(
-                self._bucket, prefix=prefix, timeout=TIMEOUT_SECONDS
-            ):
-                file = folder / blob.name[len(prefix) :]
-                file.parent.mkdir(parents=True, exist_ok=True)
-                blob.download_to_filename(str(file), timeout=TIMEOUT_SECONDS)
-        verify_files(folder)
-        return folder
 
-    def uri(self, model_name: str, version: str) -> str:
-        """Where KServe finds a version."""
-        return f"{self.root}/{model_name}/versions/{version}"
+NAMES = "items(name),nextPageToken"
+
+
+def patience() -> dict[str, Any]:
+    """How long the client waits for an answer, and how long it tries again, ever more slowly."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return {"timeout": TIMEOUT_SECONDS, "retry": DEFAULT_RETRY.with_timeout(RETRY_SECONDS)}
