@@ -11,11 +11,13 @@ done
 rm -rf numpy/_core/include pyarrow/include tensorflow/include clang
 find . -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.hpp' | xargs -r rm -f
 
-# Arrow's network protocol and query plans, which conda's `pyarrow-core` leaves out as well, and
-# second copies of its libraries under names that only a linker asks for.
-rm -f pyarrow/*flight* pyarrow/*substrait* pyarrow/libarrow*.so pyarrow/libarrow*.so.*.*.*
+# Arrow's network protocol, and copies of its libraries under names that only a linker asks for.
+rm -f pyarrow/*flight* pyarrow/libarrow*.so pyarrow/libarrow*.so.*.*.*
 
 # Symbols for a debugger. The libraries that auditwheel rewrote stay as they are.
 find . -name '*.so*' -type f -size +256k -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
 /opt/venv/bin/python -m compileall -q -j 0 . || true  # templates that are no Python
+
+# Better that a build fails here than a step in a cluster.
+/opt/venv/bin/python -c 'import pyarrow.dataset, pyarrow.parquet'
