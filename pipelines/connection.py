@@ -15,6 +15,7 @@ from shipway.pipelines.refusals import Access, PassingError, no_answer, refusal
 # Where Kubernetes mounts them in a pod that may use the API.
 MOUNTED_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
 MOUNTED_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 TRIES = 6
 LONGEST_PAUSE = 60.0
 
@@ -93,11 +94,14 @@ class Connection:
             ConfigurationError: the certificates cannot be read.
         """
         self.access = access
+        trust = _trust(access.ca_file)
         self._backoff = tenacity.wait_random_exponential(multiplier=pause, max=20)
         self._client = httpx.Client(
             base_url=f"{access.host}/apis/",
             auth=_TokenFile(access.token_file),
-            verify=_trust(access.ca_file),
+            verify=trust,
+            # A forwarded port is on this machine, whatever proxy the environment names.
+            mounts={f"all://{host}": httpx.HTTPTransport(trust) for host in LOOPBACK},
             timeout=httpx.Timeout(60, connect=10),
             headers={"accept": "application/json", "user-agent": f"shipway/{__version__}"},
         )

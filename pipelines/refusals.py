@@ -9,6 +9,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
@@ -67,7 +68,8 @@ def no_answer(error: httpx.TransportError, access: Access) -> KubeflowError:
     causes = _causes(error)
     name = httpx.URL(host).host
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return UnreachableError(f"The name '{name}' of --host does not resolve; check it.")
+        proxy = ", or that of the proxy in the environment," if getproxies() else ""
+        return UnreachableError(f"The name '{name}' of --host{proxy} does not resolve; check it.")
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return UnreachableError(

@@ -79,7 +79,8 @@ def test_a_host_where_nothing_listens(shipway, words) -> None:
 
 def test_a_name_that_does_not_resolve(connect) -> None:
     message = refused(connect, "http://kubeflow.invalid")
-    assert "'kubeflow.invalid' of --host does not resolve" in message
+    assert "'kubeflow.invalid' of --host" in message
+    assert "does not resolve" in message
 
 
 def test_a_certificate_that_is_not_trusted(secure, connect, certificate: Path) -> None:
@@ -112,6 +113,16 @@ def test_a_host_that_is_none(host: str, expected: str) -> None:
 def test_the_address_bar_of_the_dashboard_will_do(api, connect) -> None:
     connect(f"{api.url}/#/pipelines?x=1")
     assert api.asked[0].path == "/apis/v2beta1/healthz"
+
+
+def test_a_forwarded_port_is_not_asked_of_a_proxy(api, connect, monkeypatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    connect(api.url)
+    connect(api.url.replace("localhost", "127.0.0.1"))
+    assert "or that of the proxy" in refused(connect, "http://kubeflow.example")
 
 
 def test_a_token_that_expired(api, shipway, words, token_file) -> None:
