@@ -1,13 +1,12 @@
 """`shipway submit`, `upload` and `schedule`: pipelines on Kubeflow."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from shipway.pipelines.options import Command, given_parameters
+from shipway.pipelines.options import RUN, WHERE, Command, given_parameters, with_options
 
 if TYPE_CHECKING:
     from shipway.pipelines.kubeflow import Kubeflow
@@ -15,52 +14,6 @@ if TYPE_CHECKING:
     from shipway.pipelines.watch import Outcome
 
 FAILED, STOPPED_BY_A_GATE, TIMED_OUT, INTERRUPTED = 1, 3, 124, 130
-FILE = click.Path(path_type=Path)
-WHERE = [
-    click.option(
-        "--host",
-        default="",
-        envvar="KF_PIPELINES_ENDPOINT",
-        show_envvar=True,
-        metavar="URL",
-        help="Kubeflow Pipelines, as the browser has it.",
-    ),
-    click.option(
-        "--namespace",
-        default="",
-        envvar="NAMESPACE",
-        show_envvar=True,
-        help="Your namespace, where the installation has many users.",
-    ),
-    click.option(
-        "--token-file",
-        type=FILE,
-        envvar="KF_PIPELINES_SA_TOKEN_PATH",
-        show_envvar=True,
-        help="File with a bearer token.",
-    ),
-    click.option("--ca-file", type=FILE, help="File with the certificates to trust."),
-    click.option("--registry", default="", help="Registry to take the images from."),
-    click.option("--tag", default="", help="Tag of the images."),
-]
-RUN = [
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter."),
-    click.option("--params", type=FILE, help="YAML file of parameters."),
-    click.option("--experiment", default="", help="Group of runs; the pipeline's by default."),
-    click.option("--service-account", default="", help="Account that the pods run as."),
-    click.option("--no-cache", is_flag=True, help="Run every step, even where an equal one ran."),
-]
-
-
-def _with(options: list[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that adds options, first on top."""
-
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.command(
@@ -69,8 +22,8 @@ def _with(options: list[Any]) -> Callable[[Callable[..., None]], Callable[..., N
     "--params churn.yaml --wait",
 )
 @click.argument("pipeline")
-@_with(WHERE)
-@_with(RUN)
+@with_options(WHERE)
+@with_options(RUN)
 @click.option("--run-name", default="", help="Name of the run.")
 @click.option("--wait", is_flag=True, help="Wait for its end and show its steps.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most.")
@@ -165,7 +118,7 @@ def _failure(outcome: "Outcome", namespace: str, run_id: str, url: str) -> str:
 
 @click.command(cls=Command, example="shipway upload --host http://localhost:8080")
 @click.argument("pipeline", required=False)
-@_with(WHERE)
+@with_options(WHERE)
 @click.option("--version-name", default="", help="Name of the version; git's by default.")
 def upload(pipeline: str | None, version_name: str, registry: str, tag: str, **access: Any) -> None:
     """Upload a pipeline to Kubeflow as a new version, or all of them."""
@@ -189,8 +142,8 @@ def upload(pipeline: str | None, version_name: str, registry: str, tag: str, **a
     "--params churn.yaml --cron '0 0 4 * * *'",
 )
 @click.argument("pipeline")
-@_with(WHERE)
-@_with(RUN)
+@with_options(WHERE)
+@with_options(RUN)
 @click.option("--cron", required=True, help="Six fields, seconds first; in UTC by default.")
 @click.option("--name", default="", help="Name of the schedule; the pipeline's by default.")
 @click.option(

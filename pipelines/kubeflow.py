@@ -1,7 +1,7 @@
 """The client of Kubeflow Pipelines' API, v2beta1.
 
 Written on httpx and not on `kfp.Client`, which takes a login page for an empty list, waits for a
-canceled run without end, asks nothing again and reads settings that other tools left behind.
+canceled run without end, gives up at a busy server and reads settings that others left behind.
 """
 
 import json
