@@ -163,12 +163,12 @@ def _options(
         "security_opt": ["no-new-privileges", "label=disable"],
         # As a process would: emulators and endpoints are at 127.0.0.1.
         "network_mode": "host",
-        "mounts": _mounts(folder, arguments),
+        "mounts": mounts(folder, arguments),
         "labels": {LABEL: folder.name},
     }
 
 
-def _mounts(folder: Path, arguments: Mapping[str, Any]) -> list[Mount]:
+def mounts(folder: Path, arguments: Mapping[str, Any]) -> list[Mount]:
     """The run's folder, what its arguments name, and files of credentials: at the same paths."""
     writable, readable = {folder}, {Path(path) for path in _credentials().values()}
     for name, value in arguments.items():
@@ -179,10 +179,10 @@ def _mounts(folder: Path, arguments: Mapping[str, Any]) -> list[Mount]:
             readable.add(_without_pattern(_path(value)))
     for path in writable:
         path.mkdir(parents=True, exist_ok=True)
-    mounts = [(path, False) for path in sorted(writable)]
+    found = [(path, False) for path in sorted(writable)]
     # A file that is not there is for the step to report.
-    mounts += [(path, True) for path in sorted(readable - writable) if path.exists()]
-    return [Mount(str(path), str(path), type="bind", read_only=only) for path, only in mounts]
+    found += [(path, True) for path in sorted(readable - writable) if path.exists()]
+    return [Mount(str(path), str(path), type="bind", read_only=only) for path, only in found]
 
 
 def _path(uri: str) -> Path:
