@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 from shipway.components.lib.files import sha256_of
@@ -77,7 +78,23 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     running.stop()
 
 
-PLACES = {"google": "gs://models/all/ours"}
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    boto3 = pytest.importorskip("boto3")
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with beside("s3_api").running() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        server.client = boto3.client("s3", region_name="us-east-1")
+        httpx.post(f"{server.url}/moto-api/reset")  # moto's state is its process's
+        server.client.create_bucket(Bucket="models")
+        yield server
+
+
+PLACES = {"google": "gs://models/all/ours", "s3": "s3://models/all/ours"}
 
 
 @pytest.fixture(params=["directory", *PLACES])

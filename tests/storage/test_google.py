@@ -52,7 +52,7 @@ def test_a_model_of_300_mb_survives_a_cut(
     check(store, large)
 
 
-@pytest.mark.parametrize("arrived", [0, 1, 300_000, (8 << 20) - 1])
+@pytest.mark.parametrize("arrived", [0, 300_000, (8 << 20) - 1])
 def test_a_connection_cut_in_a_chunk_costs_that_chunk(
     arrived: int, google: Any, store: ModelStore, large: Path
 ) -> None:
@@ -63,7 +63,7 @@ def test_a_connection_cut_in_a_chunk_costs_that_chunk(
     check(store, large)
 
 
-@pytest.mark.parametrize("answers", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("answers", [0, 2, 4])
 def test_an_upload_whose_answer_got_lost_is_not_repeated_as_another(
     answers: int, google: Any, store: ModelStore, large: Path
 ) -> None:
