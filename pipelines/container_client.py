@@ -10,7 +10,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from shipway.components.lib.errors import ConfigurationError
 
-PING_SECONDS = 5
+PING_SECONDS = 30  # podman answers late while it builds
 SOCKETS = (
     "/var/run/docker.sock",
     "{run}/docker.sock",

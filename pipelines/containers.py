@@ -165,6 +165,8 @@ def _options(
         "network_mode": "host",
         "mounts": mounts(folder, arguments),
         "labels": {LABEL: folder.name},
+        # The image's own asks the port of a pod; here the run proves what answers.
+        "healthcheck": {"test": ["NONE"]},
     }
 
 
