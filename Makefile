@@ -6,9 +6,9 @@ UV_VERSION := 0.13.8
 IMAGES := components/images
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help run test test-slow lint compile images lock clean
+.PHONY: help run test test-slow test-containers lint compile images lock clean
 help:  ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A stamp for each lock: `make` installs again when a lock changed, and is silent otherwise.
 .venv/bin/uv:
@@ -38,7 +38,10 @@ test: .venv/dev.stamp  ## Run the fast tests.
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/dev.stamp  ## Run the slow tests.
-	$(PYTEST) -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m "slow and not containers" $(PYTEST_ARGS)
+
+test-containers: .venv/dev.stamp  ## Build the images and run a pipeline in them.
+	.venv/bin/python -m pytest tests/containers $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp  ## Check style and types.
 	.venv/bin/ruff check .

@@ -11,7 +11,7 @@ import pytest
 from kfp import compiler, dsl
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.components.lib.images import TRAIN
+from shipway.components.lib.images import SERVE, TRAIN
 from shipway.pipelines.container_client import connect
 from shipway.pipelines.containers import LABEL, ContainerEngine
 from shipway.pipelines.engine import Step
@@ -75,12 +75,17 @@ def sleeping(started: str):
     sleep(started=started)
 
 
+@dsl.pipeline
+def sleeping_where_servers_live(started: str, serving_target: str = "local"):
+    dsl.component(sleep.python_func, base_image=SERVE, install_kfp_package=False)(started=started)
+
+
 class Observer:
     def on_change(self, step: Step) -> None:
         pass
 
 
-def execute(pipeline: object, folder: Path, **arguments: object) -> Step:
+def execute(pipeline: Any, folder: Path, **arguments: Any) -> Step:
     path = folder / "pipeline.yaml"
     compiler.Compiler().compile(pipeline, str(path))
     compiled = load_compiled(str(path))
@@ -90,6 +95,14 @@ def execute(pipeline: object, folder: Path, **arguments: object) -> Step:
     engine = ContainerEngine(client, compiled.images, arguments, run, steps, Observer())
     run_pipeline(compiled, arguments, engine)
     return only
+
+
+def await_none(images: Any) -> None:
+    """A container whose last process ended is removed by the engine a moment later."""
+    deadline = time.monotonic() + 20
+    while images.client.containers.list(all=True, filters={"label": LABEL}):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_step_runs_as_the_caller_on_a_read_only_root(images: Any, tmp_path: Path) -> None:
@@ -114,7 +127,13 @@ def test_an_exit_status_of_zero_alone_is_no_success(images: Any, tmp_path: Path)
     assert "did not write its output 'out'" in message_of(vanished.log)
 
 
-def test_an_interrupt_removes_the_container(images: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pipeline", "given"),
+    [(sleeping, {}), (sleeping_where_servers_live, {"serving_target": "local"})],
+)
+def test_an_interrupt_removes_the_container(
+    images: Any, tmp_path: Path, pipeline: Any, given: dict[str, str]
+) -> None:
     started = tmp_path / "run" / "started"
 
     def interrupt() -> None:
@@ -126,9 +145,9 @@ def test_an_interrupt_removes_the_container(images: Any, tmp_path: Path) -> None
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        execute(sleeping, tmp_path, started=str(started))
+        execute(pipeline, tmp_path, **given, started=str(started))
     thread.join()
-    assert images.client.containers.list(all=True, filters={"label": f"{LABEL}=run"}) == []
+    await_none(images)
 
 
 def test_an_image_that_is_missing_is_named_with_the_cure(images: Any) -> None:
@@ -165,7 +184,4 @@ def test_a_second_run_takes_the_endpoint_over_and_stop_leaves_nothing(
     assert (after.port, after.pid) != (before.port, before.pid)
     assert not before.is_running
     assert shell.shipway("stop", "churn").returncode == 0
-    deadline = time.monotonic() + 20
-    while images.client.containers.list(all=True, filters={"label": LABEL}):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    await_none(images)
