@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from shipway.components.lib.images import SERVE
+from shipway.pipelines.specs import load_compiled
 from tests.manifests.conftest import MANIFESTS, one
 from tests.manifests.schemas import needs_crds, problems
 
@@ -16,6 +17,7 @@ COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
 PATCHED = {"autoscaling": "InferenceService", "payload-logger": "InferenceService"}
 CLUSTERED = {"ClusterRole", "ClusterRoleBinding", "ClusterServingRuntime"}
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+PARAMETER = re.compile(r"\bserving_[a-z]+")
 
 
 def all_problems(objects: list[dict[str, Any]]) -> list[str]:
@@ -134,6 +136,19 @@ def test_an_overlay_names_the_model_in_one_place(overlay):
     )
     predictor = one(objects, "InferenceService", "trips")["spec"]["predictor"]
     assert {"logger", "maxReplicas"} == set(predictor)
+
+
+def test_dev_asks_a_laptop_for_less(build, runtime):
+    (dev,) = one(build(MANIFESTS / "overlays/dev"), "ServingRuntime")["spec"]["containers"]
+    assert dev == runtime["containers"][0] | {"resources": dev["resources"]}
+    assert dev["resources"]["requests"] == {"cpu": "100m", "memory": "384Mi"}
+
+
+def test_a_comment_names_parameters_that_the_pipeline_has():
+    files = [path for path in MANIFESTS.rglob("*") if path.suffix in (".yaml", ".md")]
+    named = {name for path in files for name in PARAMETER.findall(path.read_text())}
+    assert named >= {"serving_account", "serving_replicas", "serving_namespace"}
+    assert named <= set(load_compiled("train-and-deploy").parameters)
 
 
 def test_every_file_is_named_by_a_kustomization():
