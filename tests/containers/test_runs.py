@@ -97,10 +97,10 @@ def execute(pipeline: Any, folder: Path, **arguments: Any) -> Step:
     return only
 
 
-def await_none(images: Any) -> None:
+def await_none(images: Any, label: str) -> None:
     """A container whose last process ended is removed by the engine a moment later."""
     deadline = time.monotonic() + 20
-    while images.client.containers.list(all=True, filters={"label": LABEL}):
+    while images.client.containers.list(all=True, filters={"label": label}):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -147,7 +147,7 @@ def test_an_interrupt_removes_the_container(
     with pytest.raises(KeyboardInterrupt):
         execute(pipeline, tmp_path, **given, started=str(started))
     thread.join()
-    await_none(images)
+    await_none(images, f"{LABEL}=run")
 
 
 def test_an_image_that_is_missing_is_named_with_the_cure(images: Any) -> None:
@@ -184,4 +184,4 @@ def test_a_second_run_takes_the_endpoint_over_and_stop_leaves_nothing(
     assert (after.port, after.pid) != (before.port, before.pid)
     assert not before.is_running
     assert shell.shipway("stop", "churn").returncode == 0
-    await_none(images)
+    await_none(images, LABEL)
