@@ -58,8 +58,14 @@ def train_and_deploy(
     maximum_metrics: Dict[str, float] = {},
     serving_target: str = "kserve",
     serving_namespace: str = "",
-    endpoint_port: int = 8080,
+    serving_mode: str = "",
+    serving_account: str = "",
+    serving_replicas: int = 1,
+    traffic_steps: List[int] = [100],
+    bake_seconds: float = 0.0,
+    maximum_error_rate: float = 0.0,
     maximum_latency_ms: float = 0.0,
+    endpoint_port: int = 8080,
     seed: int = 0,
 ):
     """Train a model on a table and deploy it once every gate has passed.
@@ -68,7 +74,7 @@ def train_and_deploy(
         data_uri: File, glob or directory, local or gs://, of CSV, Parquet or JSON lines.
         label: Column to predict.
         model_name: Name of the model and of its endpoint.
-        model_store: Directory or gs:// prefix that keeps the model versions.
+        model_store: Directory, or gs:// or s3:// prefix, that keeps the model versions.
         exclude_columns: Columns that must not be used, such as those known only afterwards.
         task: auto, binary, multiclass or regression.
         data_format: auto, csv, parquet or jsonl.
@@ -87,8 +93,14 @@ def train_and_deploy(
         maximum_metrics: Upper bounds by metric name.
         serving_target: kserve, or local for a server process on this machine.
         serving_namespace: Namespace of the InferenceService; empty takes the run's.
-        endpoint_port: Port of a local endpoint.
+        serving_mode: Knative or Standard for a first deployment; empty takes the cluster's.
+        serving_account: Service account that reads the model; empty takes the namespace's default.
+        serving_replicas: Model servers at least.
+        traffic_steps: Shares of the traffic in percent that a new version gets, rising to 100.
+        bake_seconds: How long a new version is watched at each step.
+        maximum_error_rate: Share of the watch's requests that may fail.
         maximum_latency_ms: Upper bound of the 95th percentile of a single row; 0 reports only.
+        endpoint_port: Port of a local endpoint.
         seed: Seed of everything that draws.
     """
     alert = _uncached(send_alert(model_name=model_name, model_store=model_store))
@@ -178,8 +190,12 @@ def train_and_deploy(
                             model_name=model_name,
                             model_store=model_store,
                             serving_target=serving_target,
-                            namespace=serving_namespace,
                             endpoint_port=endpoint_port,
+                            namespace=serving_namespace,
+                            deployment_mode=serving_mode,
+                            service_account=serving_account,
+                            replicas=serving_replicas,
+                            traffic_steps=traffic_steps,
                         )
                     )
                     kubernetes.use_field_path_as_env(
@@ -198,6 +214,10 @@ def train_and_deploy(
                             probe_decision=probed.outputs["decision"],
                             model_name=model_name,
                             model_store=model_store,
+                            traffic_steps=traffic_steps,
+                            bake_seconds=bake_seconds,
+                            maximum_error_rate=maximum_error_rate,
+                            maximum_latency_ms=maximum_latency_ms,
                         )
                     )
                     kubernetes.use_field_path_as_env(

@@ -1,190 +1,145 @@
-"""The KServe target: an InferenceService of our own runtime, waited for until it is the new model.
+"""The KServe target: a version comes up beside what serves, and takes no traffic yet."""
 
-A first form: the version takes all traffic. Canary shares follow the deployment mode and come
-with it.
-"""
-
-import json
-import re
-import time
+from dataclasses import dataclass, replace
 from typing import Any
 
-from shipway.components.lib.cluster import GROUP, VERSION, Cluster, own_namespace, restore
-from shipway.components.lib.errors import ConfigurationError, EndpointError
+from shipway.components.deploy.mode import deployment_mode
+from shipway.components.lib.access import check_access
+from shipway.components.lib.cluster import Cluster, own_namespace
+from shipway.components.lib.errors import ConfigurationError, ShipwayError
+from shipway.components.lib.inference_service import (
+    KIND,
+    MANAGED_BY,
+    check_names,
+    predictor,
+    previous_of,
+    remembered,
+    storage_uri,
+    uri_of,
+)
 from shipway.components.lib.model_package import load_manifest, verify_files
 from shipway.components.lib.model_store import ModelStore
+from shipway.components.lib.readiness import READY_SECONDS, condition
+from shipway.components.lib.release_policy import traffic_steps_of
+from shipway.components.lib.rollout import Plan, open_rollout, stable_url
 from shipway.components.lib.serving import ServingRecord
 
-RUNTIME = MODEL_FORMAT = "shipway-xgboost"
-ANNOTATION = "shipway.dev"
-PREVIOUS = f"{ANNOTATION}/previous"
-NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-MAX_HOST_LABEL = 63
-READY_SECONDS = 900.0
-POLL_SECONDS = 2.0
-FAILED = {"InvalidSpec", "BlockedByFailedLoad"}
-SCHEMES = ("gs://", "s3://", "pvc://", "https://")
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class KServeTarget:
+    """How a version is deployed on a cluster.
+
+    Attributes:
+        namespace: of the InferenceService; empty takes the pod's own.
+        mode: deployment mode of a first deployment; empty takes the cluster's.
+        service_account: whose credentials read the model; empty takes the namespace's default.
+        replicas: servers at least.
+        traffic_steps: shares that the release will ask for, in percent, the last one 100.
+        ready_seconds: to wait for the candidate at most.
+    """
+
+    namespace: str = ""
+    mode: str = ""
+    service_account: str = ""
+    replicas: int = 1
+    traffic_steps: tuple[int, ...] = (100,)
+    ready_seconds: float = READY_SECONDS
 
 
 def deploy_kserve(
-    store: ModelStore,
-    version: str,
-    model_name: str,
-    namespace: str,
-    ready_seconds: float = READY_SECONDS,
+    store: ModelStore, version: str, model_name: str, target: KServeTarget
 ) -> ServingRecord:
-    """Apply an InferenceService for a version and wait until it serves that version.
+    """Bring a version up as a candidate and wait until it is ready.
+
+    When it does not come up, what served before has all traffic again.
 
     Raises:
-        ConfigurationError: the name, the namespace or the store's URI cannot be used.
+        ConfigurationError: a name, a right, a mode or the store's URI does not allow it.
         EndpointError: the API refuses, the model fails to load, or the wait is over.
     """
-    namespace = own_namespace(namespace)
-    uri = store.uri(model_name, version)
-    _check(model_name, namespace, uri)
+    namespace = own_namespace(target.namespace)
+    check_names(model_name, namespace, version)
+    traffic_steps_of(target.traffic_steps)
+    uri = storage_uri(store.uri(model_name, version))
     package = store.download(model_name, version)
-    digest = verify_files(package)
+    digest, code = verify_files(package), load_manifest(package)["code_version"]
     champion = store.champion(model_name)
     cluster = Cluster(namespace)
-    previous = cluster.get(model_name)
-    body = inference_service(model_name, namespace, uri, version, digest)
-    body["metadata"]["annotations"][f"{ANNOTATION}/code"] = load_manifest(package)["code_version"]
-    is_champion = champion is not None and champion.version == version
-    kept = "" if is_champion else _kept(previous, uri)
-    if kept:
-        body["metadata"]["annotations"][PREVIOUS] = kept
-    cluster.apply(body)
+    standing = cluster.get(KIND, model_name)
+    _check_owner(model_name, namespace, standing)
+    mode = deployment_mode(cluster, standing, target.mode)
+    check_access(cluster, mode)
+    account, replicas = target.service_account, target.replicas
+    candidate = predictor(uri, version, digest, code, account, replicas)
+    plan = _plan(model_name, mode, candidate, standing, has_champion=champion is not None)
+    plan = replace(plan, seconds=target.ready_seconds)
+    rollout = open_rollout(cluster, plan)
+    if plan.previous is not None and target.traffic_steps != (100,):
+        refusal = rollout.why_no_share()
+        if refusal:
+            raise ConfigurationError(refusal)
     try:
-        ready = wait_until_ready(cluster, model_name, uri, ready_seconds)
-    except BaseException:
+        rollout.bring_up()
+        endpoint = rollout.candidate_url()
+    except BaseException as error:
         # A version that does not come up must not stay where the last good one was.
-        if not is_champion:
-            restore(cluster, model_name, kept)
+        if champion is None or champion.version != version:
+            _roll_back(rollout.roll_back, error)
         raise
-    base = str(ready["status"]["address"]["url"]).rstrip("/")
     return ServingRecord(
         target="kserve",
         model_name=model_name,
         version=version,
         digest=digest,
-        endpoint=base,
-        v1_url=f"{base}/v1/models/{model_name}:predict",
-        v2_url=f"{base}/v2/models/{model_name}/infer",
+        endpoint=endpoint,
         model_dir=uri,
         champion=champion.version if champion else "",
         namespace=namespace,
-        previous=kept,
+        stable_endpoint=stable_url(cluster.get(KIND, model_name) or {}),
+        plan=plan.as_json(),
     )
 
 
-def _check(name: str, namespace: str, uri: str) -> None:
-    """What KServe would refuse later, or never tell."""
-    if not NAME.fullmatch(name):
+def _check_owner(name: str, namespace: str, standing: Object | None) -> None:
+    labels = (standing or {}).get("metadata", {}).get("labels") or {}
+    if standing is not None and not MANAGED_BY.items() <= labels.items():
+        label = "=".join(next(iter(MANAGED_BY.items())))
         raise ConfigurationError(
-            f"model_name='{name}' cannot name an InferenceService: lower-case letters, digits and "
-            "'-', beginning with a letter."
-        )
-    host = f"{name}-predictor-{namespace}"
-    if len(host) > MAX_HOST_LABEL:
-        raise ConfigurationError(
-            f"The host name '{host}' has {len(host)} characters; {MAX_HOST_LABEL} are allowed. "
-            f"Shorten model_name by {len(host) - MAX_HOST_LABEL}."
-        )
-    if not uri.startswith(SCHEMES):
-        raise ConfigurationError(
-            f"KServe cannot load a model from '{uri}'. Set model_store to a bucket (gs://...)."
+            f"InferenceService '{name}' in namespace '{namespace}' was not made by Shipway. Choose "
+            f"another model_name, or hand it over: kubectl label inferenceservice {name} -n "
+            f"{namespace} {label}"
         )
 
 
-def inference_service(
-    name: str, namespace: str, uri: str, version: str, digest: str
-) -> dict[str, Any]:
-    """The InferenceService of a version."""
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "InferenceService",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "shipway"},
-            "annotations": {f"{ANNOTATION}/version": version, f"{ANNOTATION}/digest": digest},
-        },
-        "spec": {
-            "predictor": {
-                "minReplicas": 1,
-                "model": {
-                    "modelFormat": {"name": MODEL_FORMAT},
-                    "runtime": RUNTIME,
-                    "protocolVersion": "v2",
-                    "storageUri": uri,
-                },
-            }
-        },
-    }
+def _plan(
+    name: str, mode: str, candidate: Object, standing: Object | None, has_champion: bool
+) -> Plan:
+    """Tell from what stands what the candidate takes the place of.
 
-
-def _kept(previous: dict[str, Any] | None, uri: str) -> str:
-    """What to go back to, as JSON; empty where nothing stood.
-
-    Where the same version stands, an earlier try put it there, and kept it in an annotation.
+    A run that was interrupted left its candidate there: what that one was to take the place of
+    still counts, not the candidate.
     """
-    if previous is None:
-        return ""
-    if previous["spec"]["predictor"].get("model", {}).get("storageUri") == uri:
-        return str(previous["metadata"].get("annotations", {}).get(PREVIOUS, ""))
-    metadata = previous["metadata"]
-    kept = {
-        "apiVersion": previous["apiVersion"],
-        "kind": previous["kind"],
-        "metadata": {
-            key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata
-        }
-        | {
-            "annotations": {
-                key: value
-                for key, value in metadata.get("annotations", {}).items()
-                if key != PREVIOUS
-            }
-        },
-        "spec": previous["spec"],
-    }
-    return json.dumps(kept, sort_keys=True)
+    if standing is None:
+        return Plan(name, mode, candidate)
+    spec = standing["spec"]
+    there = spec["predictor"]
+    if spec.get("canary"):
+        return Plan(name, mode, candidate, remembered(there, candidate))
+    if there.get("canaryTrafficPercent") is not None:
+        # A candidate says what it was to follow; what says nothing was just being restored.
+        return Plan(name, mode, candidate, previous_of(there) or remembered(there, candidate))
+    if uri_of(there) == uri_of(candidate):
+        return Plan(name, mode, candidate, previous_of(there), settled=True)
+    if not has_champion and condition(standing, "Ready"):
+        return Plan(name, mode, candidate)  # a first deployment that never came up
+    return Plan(name, mode, candidate, remembered(there, candidate))
 
 
-def wait_until_ready(
-    cluster: Cluster, name: str, uri: str, seconds: float = READY_SECONDS
-) -> dict[str, Any]:
-    """Wait for an InferenceService of a given storage URI to be ready.
-
-    `Ready` alone does not mean the new model: in Standard mode it stays true during a rolling
-    update. The probe proves identity afterwards, by the digest in each answer.
-
-    Raises:
-        EndpointError: the model fails to load, the object is gone, or the wait is over.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        current = cluster.get(name)
-        if current is None:
-            raise EndpointError(f"InferenceService '{name}' was deleted while it was waited for.")
-        status = current.get("status", {})
-        state = status.get("modelStatus", {})
-        if state.get("transitionStatus") in FAILED:
-            info = state.get("lastFailureInfo", {})
-            raise EndpointError(
-                f"InferenceService '{name}' cannot serve {uri}: {info.get('reason', '')} "
-                f"{info.get('message', '')}".strip()
-            )
-        conditions = {c["type"]: c for c in status.get("conditions", [])}
-        ready = conditions.get("Ready", {})
-        served = current["spec"]["predictor"].get("model", {}).get("storageUri")
-        moving = state.get("transitionStatus") == "InProgress"
-        if ready.get("status") == "True" and served == uri and not moving and "address" in status:
-            return current
-        if time.monotonic() > deadline:
-            reason = ready.get("message") or ready.get("reason") or "no condition was given"
-            raise EndpointError(
-                f"InferenceService '{name}' was not ready after {seconds:.0f} s: {reason}. Look at "
-                f"kubectl describe inferenceservice {name} -n {cluster.namespace}."
-            )
-        time.sleep(min(POLL_SECONDS, seconds / 10))
+def _roll_back(roll_back: Any, error: BaseException) -> None:
+    """Roll back; a failure of that is added to what failed before, and does not replace it."""
+    try:
+        roll_back()
+    except ShipwayError as second:
+        error.add_note(f"Rolling back failed too: {second}")

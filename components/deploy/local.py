@@ -39,8 +39,6 @@ def deploy_local(
         version=version,
         digest=verify_files(package),
         endpoint="",
-        v1_url="",
-        v2_url="",
         model_dir=str(package),
         champion=champion.version if champion else "",
         stable_port=endpoint_port,

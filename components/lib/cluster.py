@@ -1,22 +1,35 @@
-"""InferenceServices through the Kubernetes API: plain objects, server-side apply.
+"""The Kubernetes API: plain objects, server-side apply, retries.
 
 KServe's own client cannot remove a field by a patch and fails with current Kubernetes clients, so
-this talks to the API by Kubernetes' client and dictionaries alone.
+this talks to the API by Kubernetes' client and dictionaries alone. Objects are polled, not watched:
+a watch that ends tells nothing, and a model takes longer to load than a poll.
 """
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 
-GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 FIELD_MANAGER = "shipway"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT_SECONDS = 30
+ATTEMPTS = 6
+BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
+PASSING = {409, 429, 500, 502, 503, 504}
+
+Object = dict[str, Any]
+
+# Group and version, and plural, of every kind that is asked for.
+KINDS = {
+    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
+    "Deployment": ("apps/v1", "deployments"),
+    "Revision": ("serving.knative.dev/v1", "revisions"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "ConfigMap": ("v1", "configmaps"),
+    "Pod": ("v1", "pods"),
+}
 
 
 def own_namespace(given: str) -> str:
@@ -37,7 +50,7 @@ def own_namespace(given: str) -> str:
 
 
 class Cluster:
-    """The InferenceServices of one namespace."""
+    """The objects of one namespace."""
 
     def __init__(self, namespace: str) -> None:
         """Connect as a pod does, or as the kubeconfig says.
@@ -61,98 +74,164 @@ class Cluster:
         self.namespace = namespace
         self._api = client.ApiClient()
 
-    def get(self, name: str) -> dict[str, Any] | None:
-        """An InferenceService, or None where there is none."""
-        from kubernetes.client import ApiException
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        """An object, or None where there is none.
 
-        with self._explained("get", name):
-            try:
-                return self._call("GET", name)
-            except ApiException as error:
-                if error.status == 404:
-                    return None
-                raise
+        Raises:
+            EndpointError: the API refuses or cannot be reached.
+        """
+        found = self._ask("GET", self._path(kind, name, namespace), f"get {kind} '{name}'")
+        return None if found is None else dict(found)
 
-    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Create or change an InferenceService; fields that we no longer name are removed."""
-        name = body["metadata"]["name"]
+    def find(self, kind: str, labels: str) -> list[Object]:
+        """The objects that carry labels, such as "app=taxi".
+
+        Raises:
+            EndpointError: the API refuses or cannot be reached.
+        """
+        query = [("labelSelector", labels)]
+        found = self._ask("GET", self._path(kind), f"list {kind}s", query=query)
+        return list(found["items"]) if found else []
+
+    def apply(self, body: Object) -> Object:
+        """Create or change an object; fields that we named before and no longer name are removed.
+
+        Raises:
+            EndpointError: the API refuses or cannot be reached.
+        """
+        kind, name = body["kind"], body["metadata"]["name"]
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-        with self._explained("patch", name):
-            return self._call("PATCH", name, body, query)
-
-    def delete(self, name: str) -> None:
-        """Remove an InferenceService; it is no error that there is none."""
-        from kubernetes.client import ApiException
-
-        with self._explained("delete", name):
-            try:
-                self._call("DELETE", name)
-            except ApiException as error:
-                if error.status != 404:
-                    raise
-
-    def _call(
-        self,
-        method: str,
-        name: str,
-        body: dict[str, Any] | None = None,
-        query: list[tuple[str, str]] | None = None,
-    ) -> dict[str, Any]:
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/apply-patch+yaml"  # JSON is YAML
-        answer = self._api.call_api(
-            f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{PLURAL}/{name}",
-            method,
-            query_params=query or [],
-            header_params=headers,
-            body=body,  # the client writes it as JSON
-            response_type="object",
-            auth_settings=["BearerToken"],
-            _return_http_data_only=True,
-            _request_timeout=TIMEOUT_SECONDS,
-        )
+        answer = self._ask("PATCH", self._path(kind, name), f"apply {kind} '{name}'", body, query)
+        if answer is None:
+            raise EndpointError(
+                f"The cluster knows no {kind} of {KINDS[kind][0]}, or no namespace "
+                f"'{self.namespace}'. Install KServe, and create the namespace."
+            )
         return dict(answer)
 
-    @contextmanager
-    def _explained(self, verb: str, name: str) -> Iterator[None]:
-        """Turn the client's errors into ours.
+    def delete(self, kind: str, name: str) -> None:
+        """Remove an object; it is no error that there is none.
+
+        Raises:
+            EndpointError: the API refuses or cannot be reached.
+        """
+        self._ask("DELETE", self._path(kind, name), f"delete {kind} '{name}'")
+
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether we may do something in the namespace (SelfSubjectAccessReview).
+
+        Args:
+            verb: such as "patch".
+            group: API group; empty for the core one.
+            resource: plural, with its subresource: "pods/log".
+        """
+        plural, _, part = resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": plural}
+        if part:
+            asked["subresource"] = part
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._ask("POST", path, "ask what is allowed", body)
+        return bool(answer and answer.get("status", {}).get("allowed"))
+
+    def serves(self, group: str) -> bool:
+        """Whether the API has a group, such as "serving.knative.dev"."""
+        return self._ask("GET", f"/apis/{group}", f"look for {group}") is not None
+
+    def last_words(self, pod: str, container: str, previous: bool, lines: int = 8) -> str:
+        """The last lines of a container's log; empty when they cannot be had."""
+        query = [("container", container), ("tailLines", str(lines))]
+        query += [("previous", "true")] if previous else []
+        path = f"{self._path('Pod', pod)}/log"
+        try:
+            return str(self._ask("GET", path, "read a log", query=query, kind="str") or "").strip()
+        except EndpointError:
+            return ""
+
+    def _path(self, kind: str, name: str = "", namespace: str = "") -> str:
+        version, plural = KINDS[kind]
+        root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        path = f"{root}/namespaces/{namespace or self.namespace}/{plural}"
+        return f"{path}/{name}" if name else path
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        body: Object | None = None,
+        query: list[tuple[str, str]] | None = None,
+        kind: str = "object",
+    ) -> Any:
+        """The API's answer, or None for 404; what passes is tried again.
 
         Raises:
             EndpointError: the API refused or could not be reached.
         """
         from kubernetes.client import ApiException
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
         from urllib3.exceptions import HTTPError
 
-        where = f"InferenceService '{name}' in namespace '{self.namespace}'"
+        headers = {"Accept": "application/json" if kind == "object" else "*/*"}
+        if body is not None:  # an apply is sent as YAML, which JSON is
+            patch = "application/apply-patch+yaml"
+            headers["Content-Type"] = patch if method == "PATCH" else "application/json"
+
+        def passes(error: BaseException) -> bool:
+            status = getattr(error, "status", 0) if isinstance(error, ApiException) else 0
+            return isinstance(error, HTTPError) or status in PASSING
+
+        again = Retrying(
+            retry=retry_if_exception(passes),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS),
+            reraise=True,
+        )
         try:
-            yield
+            return again(
+                self._api.call_api,
+                path,
+                method,
+                query_params=query or [],
+                header_params=headers,
+                body=body,
+                response_type=kind,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT_SECONDS,
+            )
         except ApiException as error:
-            if error.status == 403:
-                raise EndpointError(
-                    f"Not allowed to {verb} {where}. Give the pipeline's service account a Role "
-                    f"with apiGroups: [{GROUP}], resources: [{PLURAL}], verbs: [get, list, watch, "
-                    "create, patch, delete]."
-                ) from error
-            raise EndpointError(
-                f"Kubernetes refused to {verb} {where}: {error.status} {_message(error)}"
-            ) from error
+            if error.status == 404:
+                return None
+            raise self._refused(error, what) from error
         except HTTPError as error:
             raise EndpointError(
-                f"Kubernetes could not be reached to {verb} {where}: {error}. Try again."
+                f"Kubernetes could not be reached to {what} in namespace '{self.namespace}': "
+                f"{error}. Try again."
             ) from error
 
-
-def restore(cluster: Cluster, name: str, kept: str) -> None:
-    """Apply what stood before; where nothing did, remove what was put there.
-
-    Raises:
-        EndpointError: the API refuses.
-    """
-    if kept:
-        cluster.apply(json.loads(kept))
-    else:
-        cluster.delete(name)
+    def _refused(self, error: Any, what: str) -> EndpointError:
+        where = f"{what} in namespace '{self.namespace}'"
+        if error.status == 401:
+            return EndpointError(
+                f"Kubernetes does not know us ({_message(error)}), so we cannot {where}. The token "
+                "of the service account, or of the kubeconfig, has expired."
+            )
+        if error.status == 403:
+            return EndpointError(
+                f"Not allowed to {where}: {_message(error)}. Apply manifests/base, which holds the "
+                "Role of the pipeline's service account."
+            )
+        return EndpointError(f"Kubernetes refused to {where}: {error.status} {_message(error)}")
 
 
 def _message(error: Any) -> str:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import unquote, urlparse
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import write_json_aside
@@ -39,8 +39,6 @@ class ServingRecord:
         version: in the model store; empty for one that is served from a directory.
         digest: of the package.
         endpoint: base URL.
-        v1_url: of V1's predict.
-        v2_url: of V2's infer.
         model_dir: where the server loads it from.
         champion: version that was the champion when this one was deployed; empty for none.
         stable_port: port that callers use once it is released; local only.
@@ -50,7 +48,8 @@ class ServingRecord:
         log: file that the process logs to.
         started: ISO 8601 in UTC.
         namespace: kserve only.
-        previous: what stood there before; kserve only: its spec as JSON, or empty.
+        stable_endpoint: base URL that callers use once it is released; kserve only.
+        plan: of its rollout, JSON; kserve only.
     """
 
     target: str
@@ -58,8 +57,6 @@ class ServingRecord:
     version: str
     digest: str
     endpoint: str
-    v1_url: str
-    v2_url: str
     model_dir: str = ""
     champion: str = ""
     stable_port: int = 0
@@ -69,7 +66,8 @@ class ServingRecord:
     log: str = ""
     started: str = ""
     namespace: str = ""
-    previous: str = ""
+    stable_endpoint: str = ""
+    plan: str = ""
 
     def save(self, path: Path) -> None:
         """Write the record as JSON."""
@@ -88,6 +86,16 @@ class ServingRecord:
             raise EndpointError(
                 f"'{path}' is no serving record ({error}). Deploy the model again."
             ) from error
+
+    @property
+    def v1_url(self) -> str:
+        """URL of V1's predict."""
+        return f"{self.endpoint}/v1/models/{self.model_name}:predict"
+
+    @property
+    def v2_url(self) -> str:
+        """URL of V2's infer."""
+        return f"{self.endpoint}/v2/models/{self.model_name}/infer"
 
     @property
     def is_running(self) -> bool:
@@ -162,8 +170,6 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
     started = replace(
         record,
         endpoint=base,
-        v1_url=f"{base}/v1/models/{record.model_name}:predict",
-        v2_url=f"{base}/v2/models/{record.model_name}/infer",
         pid=process.pid,
         process_start=process_start(process.pid),
         log=str(log),
@@ -205,8 +211,10 @@ def _last_lines(record: ServingRecord) -> str:
 def answering_digest(record: ServingRecord) -> str:
     """The digest of the model that says it is ready at a record's URL; empty for none."""
     url = f"{record.endpoint}/v2/models/{record.model_name}/ready"
+    # A proxy of the environment leads to a cluster, never to this machine.
+    opener = build_opener(ProxyHandler({})) if record.target == "local" else build_opener()
     try:
-        with urlopen(url, timeout=5) as response:
+        with opener.open(url, timeout=5) as response:
             return str(response.headers.get(DIGEST_HEADER, ""))
     except (URLError, OSError):
         return ""
@@ -305,6 +313,6 @@ def serve(
     if not port_is_free(port):
         raise EndpointError(f"Port {port} is in use. Choose another one: --port {port + 1}.")
     record = ServingRecord(
-        "local", name, "", digest, "", "", "", str(model_dir), stable_port=port, port=port
+        "local", name, "", digest, "", str(model_dir), stable_port=port, port=port
     )
     return start_server(record, record_path(serving_dir, name, LIVE), interpreter)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shipway.components.lib.decision import Decision, Rule, bound_rule
+from shipway.components.lib.endpoint import Endpoint, Golden, Reply, quantile
 from shipway.components.lib.errors import EndpointError
+from shipway.components.lib.parity import TOLERANCE, Parity, compare_v1, compare_v2
 from shipway.components.lib.reports import Report
-from shipway.components.probe.client import Endpoint, Golden, Record, Reply
-from shipway.components.probe.parity import Parity, compare_v1, compare_v2
+from shipway.components.lib.serving import ServingRecord
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-6
 TIMED_REQUESTS = 50
 WARM_UP_REQUESTS = 3
 QUANTILES = (0.5, 0.95, 0.99)
@@ -48,9 +48,10 @@ def probe(
         The verdict, "pass" or "fail", and the figures: p50, p95, p99 in ms, largest difference.
 
     Raises:
-        ConfigurationError: the record or the package cannot be read.
+        ConfigurationError: the package cannot be read.
+        EndpointError: the serving record cannot be read.
     """
-    record, golden = Record.load(serving_record), Golden.load(model)
+    record, golden = ServingRecord.load(serving_record), Golden.load(model)
     findings = _Findings()
     try:
         with Endpoint(record) as endpoint:
@@ -74,7 +75,7 @@ def probe(
 
 def _examine(
     endpoint: Endpoint,
-    record: Record,
+    record: ServingRecord,
     golden: Golden,
     maximum_latency_ms: float,
     findings: _Findings,
@@ -99,7 +100,7 @@ def _examine(
         )
 
 
-def _identity_rule(reply: Reply, record: Record, golden: Golden) -> Rule:
+def _identity_rule(reply: Reply, record: ServingRecord, golden: Golden) -> Rule:
     came = reply.digest or "none"
     if record.digest != golden.digest:
         sentence = (
@@ -157,11 +158,6 @@ def _time_requests(endpoint: Endpoint, golden: Golden) -> tuple[list[float], int
     return answered, len(replies) - len(answered)
 
 
-def quantile(values: list[float], share: float) -> float:
-    """The nearest-rank quantile of values that are not empty."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
 def _figures(findings: _Findings) -> dict[str, float]:
     figures = {
         f"latency_p{share * 100:.0f}_ms": round(quantile(findings.latencies, share), 3)
@@ -175,11 +171,11 @@ def _figures(findings: _Findings) -> dict[str, float]:
 
 
 def _write_page(
-    path: Path, record: Record, golden: Golden, findings: _Findings, decided: Decision
+    path: Path, record: ServingRecord, golden: Golden, findings: _Findings, decided: Decision
 ) -> None:
     lead = (
         f"{record.model_name} version {record.version} was asked {len(golden.rows)} golden rows by "
-        f"two protocols at {record.v1_url}."
+        f"two protocols at {record.endpoint}."
     )
     page = Report("Endpoint probe", lead, decided.verdict)
     page.add_decision(decided)

@@ -170,8 +170,6 @@ def test_the_probe_passes_a_sound_server_and_fails_another_model(models, binary,
         "version": "7",
         "digest": binary.digest,
         "endpoint": server.url,
-        "v1_url": f"{server.url}/v1/models/trips:predict",
-        "v2_url": f"{server.url}/v2/models/trips/infer",
     }
     (tmp_path / "record.json").write_text(json.dumps(record))
     paths = [tmp_path / "decision.json", tmp_path / "report.html"]

@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from shipway.components.lib.decision import Decision
-from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.endpoint import Golden, Reply, quantile
+from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import sha256_of
-from shipway.components.probe.client import Golden, Record, Reply
-from shipway.components.probe.logic import probe, quantile
-from shipway.components.probe.parity import compare_v1, compare_v2
+from shipway.components.lib.parity import compare_v1, compare_v2
+from shipway.components.lib.serving import ServingRecord
+from shipway.components.probe.logic import probe
 
 ROWS = [{"fare": 1.0, "paid": True}, {"fare": None, "paid": False}, {"fare": 3.5, "paid": True}]
 OUTPUTS = [
@@ -110,14 +111,8 @@ def package(tmp_path):
 @pytest.fixture
 def run(tmp_path, package):
     def running(endpoint, *, digest="", latency=0.0):
-        record = {
-            "target": "local",
-            "model_name": "trips",
-            "version": "3",
-            "digest": digest or sha256_of(package / "manifest.json"),
-            "endpoint": endpoint,
-        }
-        (tmp_path / "record.json").write_text(json.dumps(record))
+        digest = digest or sha256_of(package / "manifest.json")
+        ServingRecord("local", "trips", "3", digest, endpoint).save(tmp_path / "record.json")
         paths = [tmp_path / "record.json", package, tmp_path / "d.json", tmp_path / "r.html"]
         verdict, figures = probe(*paths, maximum_latency_ms=latency)
         decision = Decision.load(tmp_path / "d.json")
@@ -183,7 +178,7 @@ def test_a_record_of_another_package_is_told(run):
 
 
 def test_an_endpoint_that_cannot_be_reached_is_a_verdict(run, monkeypatch):
-    monkeypatch.setattr("shipway.components.probe.client.CONNECT_RETRIES", 0)
+    monkeypatch.setattr("shipway.components.lib.endpoint.CONNECT_RETRIES", 0)
     verdict, figures, rules = run("http://127.0.0.1:9")
     assert (verdict, list(rules), figures) == ("fail", ["reached"], {})
     assert "http://127.0.0.1:9/v1/models/trips:predict" in rules["reached"].sentence
@@ -199,8 +194,8 @@ def test_the_latency_rule_stands_only_when_it_is_asked_for(run, digest):
 
 def test_records_and_packages_that_are_none_are_errors(tmp_path, package):
     (tmp_path / "record.json").write_text('{"target": "local"}')
-    with pytest.raises(ConfigurationError, match="model_name"):
-        Record.load(tmp_path / "record.json")
+    with pytest.raises(EndpointError, match="model_name"):
+        ServingRecord.load(tmp_path / "record.json")
     (package / "golden.json").write_text('{"rows": [], "outputs": []}')
     with pytest.raises(ConfigurationError, match="0 golden rows"):
         Golden.load(package)

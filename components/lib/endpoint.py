@@ -1,60 +1,24 @@
-"""Asking a candidate's endpoint what the golden rows get, by both protocols."""
+"""Asking an endpoint what the golden rows get, by both protocols."""
 
 import json
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
+import tenacity
 
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import sha256_of
+from shipway.components.lib.serving import DIGEST_HEADER, ServingRecord
 
-DIGEST_HEADER = "x-shipway-model-digest"
 DATATYPES = {"number": "FP64", "string": "BYTES", "boolean": "BOOL"}
 CONNECT_RETRIES = 4
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Record:
-    """Where a candidate answers and what it should be: the serving record that deploy wrote."""
-
-    target: str
-    model_name: str
-    version: str
-    digest: str
-    v1_url: str
-    v2_url: str
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, path: Path) -> "Record":
-        """Read a serving record.
-
-        Raises:
-            ConfigurationError: the file is missing or lacks a field.
-        """
-        try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-            name, base = str(value["model_name"]), str(value["endpoint"]).rstrip("/")
-            return cls(
-                target=str(value["target"]),
-                model_name=name,
-                version=str(value["version"]),
-                digest=str(value["digest"]),
-                v1_url=str(value.get("v1_url") or f"{base}/v1/models/{name}:predict"),
-                v2_url=str(value.get("v2_url") or f"{base}/v2/models/{name}/infer"),
-                headers=dict(value.get("headers") or {}),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(
-                f"'{path}' is not a serving record ({type(error).__name__}: {error}); run the "
-                "deploy step again."
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -103,17 +67,15 @@ class Reply:
 
 
 class Endpoint:
-    """A context manager that talks to one candidate over one connection pool."""
+    """A context manager that talks to one endpoint over one connection pool."""
 
-    def __init__(self, record: Record, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, record: ServingRecord, timeout_seconds: float = 30.0) -> None:
         """Prepare to ask; connecting is tried again four times, for about seven seconds."""
         self._record = record
         local = record.target == "local"
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout_seconds, connect=10.0),
-            transport=httpx.HTTPTransport(retries=CONNECT_RETRIES, trust_env=not local),
             trust_env=not local,
-            headers=record.headers,
         )
 
     def __enter__(self) -> "Endpoint":
@@ -154,22 +116,36 @@ class Endpoint:
         ]
         return self._post(self._record.v2_url, {"inputs": inputs})
 
+    def _timed(self, url: str, content: str) -> tuple[httpx.Response, float]:
+        began = time.perf_counter()
+        kind = {"content-type": "application/json"}
+        response = self._client.post(url, content=content, headers=kind)
+        return response, (time.perf_counter() - began) * 1000
+
     def _post(self, url: str, payload: Any) -> Reply:
         content = json.dumps(payload, allow_nan=False)
-        began = time.perf_counter()
+        # Not httpx's own retries: a transport of one's own ignores the proxies of the environment.
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((httpx.ConnectError, httpx.ConnectTimeout)),
+            stop=tenacity.stop_after_attempt(1 + CONNECT_RETRIES),
+            wait=tenacity.wait_exponential(0.5),
+            reraise=True,
+        )
         try:
-            response = self._client.post(
-                url, content=content, headers={"content-type": "application/json"}
-            )
+            response, milliseconds = again(self._timed, url, content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise EndpointError(
                 f"{url} does not answer ({type(error).__name__}: {error}); read the log of the "
                 "model server."
             ) from error
-        milliseconds = (time.perf_counter() - began) * 1000
         try:
             value = response.json()
         except ValueError:
             value = None
         digest = response.headers.get(DIGEST_HEADER, "")
         return Reply(response.status_code, digest, value, milliseconds)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The nearest-rank quantile of values, of which there must be one."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -5,9 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from shipway.components.probe.client import Reply
+from shipway.components.lib.endpoint import Reply
 
 Output = dict[str, Any]
+
+# The largest difference of a probability or a value that rounding explains.
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
