@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shipway.components.deploy.kserve import KServeTarget
 from shipway.components.deploy.logic import deploy
 from shipway.components.lib import serving
 from shipway.components.lib.decision import Decision, Rule
@@ -33,7 +34,7 @@ class Endpoint:
             self.store.register("trips", package, {})
 
     def deploy(self, version: str) -> ServingRecord:
-        return deploy(version, "trips", self.uri, "local", "", self.port)
+        return deploy(version, "trips", self.uri, "local", self.port, KServeTarget())
 
     def release(self, record: ServingRecord, probe: str | None = "pass") -> tuple[str, Decision]:
         """Release by a probe of that verdict, or by one that was torn off while written."""
