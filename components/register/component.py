@@ -1,5 +1,7 @@
 """The KFP face of registration."""
 
+from typing import Dict
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model
 
@@ -13,6 +15,7 @@ def register_model(
     decision: Input[Artifact],
     model_name: str,
     model_store: str,
+    registries: Dict[str, str] = {},
 ) -> str:
     """Add a blessed model to the model store; the same model is added once.
 
@@ -21,7 +24,8 @@ def register_model(
         evaluation: Its evaluation, kept beside it.
         decision: The gate's decision; it must be a pass.
         model_name: Name of the model.
-        model_store: Directory or gs:// prefix of the store.
+        model_store: Directory, gs:// or s3:// prefix of the store.
+        registries: URLs to tell of the version, by kind: mlflow, kubeflow.
 
     Returns:
         Output: The version.
@@ -31,4 +35,4 @@ def register_model(
     from shipway.components.register.logic import register
 
     paths = Path(model.path), Path(evaluation.path), Path(decision.path)
-    return register(*paths, model_name, model_store)
+    return register(*paths, model_name, model_store, registries)

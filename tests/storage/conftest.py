@@ -109,3 +109,9 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(uri: str) -> ModelStore:
     return open_store(uri)
+
+
+@pytest.fixture
+def registry() -> Iterator[Any]:
+    with beside("registry_api").running() as server:
+        yield server
