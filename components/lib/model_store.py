@@ -150,6 +150,7 @@ class DirectoryStore:
             versions = self._versions(model_name)
             for version, path in versions.items():
                 if sha256_of(path / "manifest.json") == digest:
+                    verify_files(path)
                     return version
             version = str(max(map(int, versions), default=0) + 1)
             folder = self.root / model_name / "versions"

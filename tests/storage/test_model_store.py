@@ -61,6 +61,16 @@ def test_a_version_stays_when_its_source_changes(store: ModelStore, one: Path) -
         store.register("taxi", one, {})
 
 
+def test_a_version_that_was_damaged_since_is_not_taken_for_registered(
+    one: Path, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    kept = store.download("taxi", store.register("taxi", one, {}))
+    (kept / "golden.json").write_text("another")
+    with pytest.raises(ModelPackageError, match=r"'golden\.json'"):
+        store.register("taxi", one, {})
+
+
 def test_promotions_keep_the_champions_before(store: ModelStore, one: Path, two: Path) -> None:
     first, second = (store.register("taxi", p, {}) for p in (one, two))
     assert store.champion("taxi") is None
