@@ -61,13 +61,15 @@ class Builder:
             made_from = ["--target", "sbom", "--build-arg", f"TARGET={target}"]
             self._run(target, [*made_from, "--output", f"type=local,dest={draft}"])
             bill = json.loads((Path(draft) / "sbom.cdx.json").read_text(encoding="utf-8"))
-        # The tool knows the distributions alone, not what they were installed into.
+        # It lists the locked distributions; the image and its own code are added here.
         bill["metadata"]["component"] = {
             "type": "container",
             "name": reference.partition(":")[0],
             "version": _version(self.checkout),
             "bom-ref": reference,
         }
+        wheel = {"type": "library", "name": "shipway", "version": __version__, "bom-ref": "shipway"}
+        bill["components"].append(wheel)
         path = folder / f"{target}.cdx.json"
         write_json_aside(path, bill)
         return path

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Take out of /opt/venv what no step reads, then write the bytecode of the rest: a container's root
-# is read-only, so nothing can write it later. What each package declares it needs stays.
+# Take out of /opt/venv what no step reads, and write the bytecode of the rest: a container's root is
+# read-only, so nothing can write it later. What each package declares it needs stays. In the end a
+# bill of materials, CycloneDX, is written to the venv.
 set -eu
 cd "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
@@ -14,6 +15,12 @@ find . -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.hpp' | xargs 
 # Arrow's network protocol, and copies of its libraries under names that only a linker asks for.
 rm -f pyarrow/*flight* pyarrow/libarrow*.so pyarrow/libarrow*.so.*.*.*
 
+# Descriptions of the services of Amazon's cloud, but for storage and who may use it.
+if [ -d botocore ]; then
+  find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts \
+    -exec rm -rf {} +
+fi
+
 # Symbols for a debugger. The libraries that auditwheel rewrote stay as they are.
 find . -name '*.so*' -type f -size +256k -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
@@ -21,3 +28,7 @@ find . -name '*.so*' -type f -size +256k -not -path '*.libs/*' -exec strip --str
 
 # Better that a build fails here than a step in a cluster.
 /opt/venv/bin/python -c 'import pyarrow.dataset, pyarrow.parquet'
+
+/opt/uv/bin/uv tool run --quiet --python /opt/uv/bin/python --from cyclonedx-bom==7.5.0 \
+  cyclonedx-py environment --output-format JSON --output-reproducible \
+  --output-file /opt/venv/sbom.cdx.json /opt/venv/bin/python

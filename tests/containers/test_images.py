@@ -23,8 +23,9 @@ IMPORTS = {
     "train": "import xgboost, sklearn.metrics, scipy.optimize, pandas, vl_convert, pyarrow.parquet",
     "serve": "import xgboost, kubernetes.client, kserve, google.cloud.storage, pyarrow.compute",
 }
-# kfp goes in without what it depends on, and TensorFlow in its build for processors alone.
-DECLARED = {"kfp", "tfx-bsl", "tensorflow-data-validation"}
+# kfp goes in without what it depends on, this package without what the command alone needs, and
+# TensorFlow in its build for processors.
+DECLARED = {"kfp", "shipway", "tfx-bsl", "tensorflow-data-validation", "tensorflow-serving-api"}
 
 
 def test_an_image_that_cannot_be_built_is_an_error_with_a_cure(engine: str, shipway: str) -> None:
