@@ -177,10 +177,14 @@ def _endpoint(run: Run, state: Path) -> str:
     """The endpoint's base URL, when it answers with the model that this run released."""
     if not any(step.verdict == "promoted" for step in run.steps):
         return ""
-    record = run.artifact("deploy-model", "serving_record")
-    digest = json.loads(record.read_text())["digest"] if record else ""
+    path = run.artifact("deploy-model", "serving_record")
+    if path is None:
+        return ""
+    record = serving.ServingRecord.load(path)
+    if record.target == "kserve":
+        return record.stable_endpoint  # in the cluster, where the release has asked it
     for endpoint in serving.list_endpoints(state / "serving"):
-        if endpoint.digest == digest and serving.is_answering(endpoint):
+        if endpoint.digest == record.digest and serving.is_answering(endpoint):
             return endpoint.endpoint
     return ""
 
