@@ -56,6 +56,7 @@ def train_and_deploy(
     slice_columns: List[str] = [],
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
+    registries: Dict[str, str] = {},
     serving_target: str = "kserve",
     serving_namespace: str = "",
     serving_mode: str = "",
@@ -91,6 +92,7 @@ def train_and_deploy(
         slice_columns: Columns whose values are evaluated one by one; empty chooses some.
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
+        registries: Other registries to tell of a version: mlflow or kubeflow, and its URL.
         serving_target: kserve, or local for a server process on this machine.
         serving_namespace: Namespace of the InferenceService; empty takes the run's.
         serving_mode: Knative or Standard for a first deployment; empty takes the cluster's.
@@ -182,6 +184,7 @@ def train_and_deploy(
                             decision=blessed.outputs["decision"],
                             model_name=model_name,
                             model_store=model_store,
+                            registries=registries,
                         )
                     )
                     deployed = _uncached(
