@@ -30,10 +30,11 @@ class S3:
         self.fail: list[int] = []
         self.refuse: dict[str, str] = {}
         self.lose = self.lose_after = self.parts = 0
-        self.damage = False
+        self.hosts: set[str] = set()
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         method, length = environ["REQUEST_METHOD"], int(environ.get("CONTENT_LENGTH") or 0)
+        self.hosts.add(environ["HTTP_HOST"])
         if method in self.refuse:
             code = self.refuse[method]
             start("403 Forbidden", [("content-type", "application/xml"), ("connection", "close")])

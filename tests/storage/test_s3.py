@@ -137,6 +137,16 @@ def test_minio_is_named_as_a_model_server_knows_it(s3: Any, one: Path) -> None:
     assert open_store("s3://models/all").download("taxi", "1").is_dir()
 
 
+def test_a_service_of_one_s_own_needs_no_host_name_for_each_bucket(
+    s3: Any, one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = s3.url.replace("127.0.0.1", "localhost")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", host)
+    s3.hosts.clear()
+    assert open_store("s3://models").register("taxi", one, {}) == "1"
+    assert s3.hosts == {host.removeprefix("http://")}
+
+
 def test_a_missing_bucket_is_named(s3: Any, one: Path) -> None:
     store = open_store("s3://elsewhere/models")
     for call in (
