@@ -62,6 +62,8 @@ class S3:
 
 
 class Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def log(self, *_: Any) -> None:
         pass
 
