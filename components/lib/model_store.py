@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
@@ -33,12 +33,14 @@ class Champion:
         version: its number in the store.
         digest: of its package.
         promoted: when, ISO 8601 in UTC.
+        endpoint: base URL at which it was released; empty where that is not known.
         history: the champions before it, the latest first.
     """
 
     version: str
     digest: str
     promoted: str = ""
+    endpoint: str = ""
     history: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
@@ -66,7 +68,9 @@ class ModelStore(Protocol):
     def champion(self, model_name: str) -> Champion | None:
         """The champion, or None before the first."""
 
-    def promote(self, model_name: str, version: str, expected: str | None) -> Champion:
+    def promote(
+        self, model_name: str, version: str, expected: str | None, endpoint: str = ""
+    ) -> Champion:
         """Make a version the champion if the champion is still the expected one."""
 
     def download(self, model_name: str, version: str) -> Path:
@@ -102,14 +106,20 @@ def open_store(uri: str) -> ModelStore:
 
 
 def next_champion(
-    model_name: str, current: Champion | None, version: str, digest: str, expected: str | None
+    model_name: str, current: Champion | None, following: Champion, expected: str | None
 ) -> Champion:
     """The champion after a promotion: the compare of compare-and-swap.
+
+    Args:
+        model_name: of the model.
+        current: the champion that stands.
+        following: the one to be, without its time and its history.
+        expected: version of the champion that it may follow.
 
     Raises:
         ConflictError: the champion is neither the expected one nor the version itself.
     """
-    if current is not None and current.version == version:
+    if current is not None and current.version == following.version:
         return current
     standing = current.version if current else None
     if standing != expected:
@@ -120,10 +130,10 @@ def next_champion(
         )
     history = []
     if current is not None:
-        entry = {name: asdict(current)[name] for name in ("version", "digest", "promoted")}
+        entry = {name: text for name, text in asdict(current).items() if name != "history"}
         history = [entry, *current.history][:HISTORY]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Champion(version, digest, now, history)
+    return replace(following, promoted=now, history=history)
 
 
 class DirectoryStore:
@@ -185,7 +195,9 @@ class DirectoryStore:
         except ValueError as error:
             raise StoreError(f"champion.json of '{model_name}' is no JSON ({error}).") from error
 
-    def promote(self, model_name: str, version: str, expected: str | None) -> Champion:
+    def promote(
+        self, model_name: str, version: str, expected: str | None, endpoint: str = ""
+    ) -> Champion:
         """Make a version the champion if the champion is still the expected one.
 
         Raises:
@@ -195,7 +207,8 @@ class DirectoryStore:
         digest = sha256_of(self.download(model_name, version) / "manifest.json")
         with self._alone(model_name):
             current = self.champion(model_name)
-            champion = next_champion(model_name, current, version, digest, expected)
+            following = Champion(version, digest, endpoint=endpoint)
+            champion = next_champion(model_name, current, following, expected)
             if champion != current:
                 write_json_aside(self.root / model_name / "champion.json", asdict(champion))
             return champion

@@ -192,7 +192,9 @@ class BucketStore:
         value, state = self._json(f"{model_name}/champion.json")
         return (None if value is None else Champion.from_json(value)), state
 
-    def promote(self, model_name: str, version: str, expected: str | None) -> Champion:
+    def promote(
+        self, model_name: str, version: str, expected: str | None, endpoint: str = ""
+    ) -> Champion:
         """Make a version the champion if the champion is still the expected one.
 
         Raises:
@@ -203,7 +205,8 @@ class BucketStore:
         digest = self._digest(model_name, version)
         for _ in range(ATTEMPTS):
             current, state = self._champion(model_name)
-            champion = next_champion(model_name, current, version, digest, expected)
+            following = Champion(version, digest, endpoint=endpoint)
+            champion = next_champion(model_name, current, following, expected)
             if champion == current or self._swap(
                 f"{model_name}/champion.json", asdict(champion), state
             ):

@@ -26,7 +26,7 @@ def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str)
     folder, name = serving.serving_dir_of(model_store), candidate.model_name
     live = serving.load_record(folder, name)
     if live and live.digest == candidate.digest and serving.is_answering(live):
-        store.promote(name, candidate.version, candidate.champion or None)
+        store.promote(name, candidate.version, candidate.champion or None, live.endpoint)
         serving.stop_role(folder, name, serving.CANDIDATE)
         return
     following = serving.start_server(
@@ -34,7 +34,7 @@ def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str)
         serving.record_path(folder, name, serving.NEXT),
         Path(sys.executable),
     )
-    store.promote(name, candidate.version, candidate.champion or None)
+    store.promote(name, candidate.version, candidate.champion or None, following.endpoint)
     following.save(serving.record_path(folder, name, serving.LIVE))
     serving.record_path(folder, name, serving.NEXT).unlink(missing_ok=True)
     if live:

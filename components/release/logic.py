@@ -83,7 +83,7 @@ def _take_over(
         if any(rule.verdict == "fail" for rule in rules):
             return rules
         if record.target == "kserve":
-            store.promote(name, version, record.champion or None)
+            store.promote(name, version, record.champion or None, record.stable_endpoint)
         else:
             from shipway.components.release.local import promote_local
 

@@ -31,7 +31,7 @@ class Script:
         untagged: whether the annotation for tags has no effect.
     """
 
-    default_mode: str = "Knative"
+    default_mode: str = "Standard"
     stale: int = 0
     slow: int = 0
     broken: dict[str, str] = field(default_factory=dict)

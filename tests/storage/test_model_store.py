@@ -107,10 +107,11 @@ def test_promoting_the_champion_again_changes_nothing(store: ModelStore, one: Pa
 def test_the_history_of_champions_is_bounded() -> None:
     champion = None
     for version in map(str, range(1, 150)):
-        champion = next_champion(
-            "taxi", champion, version, "d", champion.version if champion else None
-        )
+        following = Champion(version, "d", endpoint=f"http://{version}")
+        expected = champion.version if champion else None
+        champion = next_champion("taxi", champion, following, expected)
     assert [past["version"] for past in champion.history] == [str(n) for n in range(148, 48, -1)]
+    assert champion.history[0]["endpoint"] == "http://148"
 
 
 def test_a_missing_version_names_those_there_are(store: ModelStore, one: Path) -> None:
