@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from shipway.components.lib.bucket import StoredFile
 from shipway.components.lib.errors import StoreError
-from shipway.components.lib.model_store_bucket import StoredFile
 from shipway.components.lib.storage import CHUNK_BYTES, TIMEOUT_SECONDS, gcs_client, split_gs
 
 RETRY_SECONDS = 120

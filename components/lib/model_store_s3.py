@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from shipway.components.lib.bucket import StoredFile
 from shipway.components.lib.errors import StoreError
-from shipway.components.lib.model_store_bucket import StoredFile
 
 PART_BYTES = 16 << 20  # 10,000 parts are allowed
 ATTEMPTS = 8  # of each request, ever more slowly: about two minutes
