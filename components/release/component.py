@@ -3,7 +3,7 @@
 from typing import List
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Output
+from kfp.dsl import HTML, Artifact, Input, Output
 
 from shipway.components.lib.images import SERVE
 
@@ -13,6 +13,7 @@ def release_model(
     serving_record: Input[Artifact],
     probe_decision: Input[Artifact],
     decision: Output[Artifact],
+    report: Output[HTML],
     model_name: str,
     model_store: str,
     traffic_steps: List[int] = [100],
@@ -34,6 +35,7 @@ def release_model(
 
     Returns:
         decision: What was done and why, JSON.
+        report: The same as a page.
         Output: promoted or rolled_back.
     """
     from pathlib import Path
@@ -43,5 +45,6 @@ def release_model(
 
     steps = traffic_steps_of(traffic_steps)
     policy = ReleasePolicy(steps, bake_seconds, maximum_error_rate, maximum_latency_ms)
-    paths = Path(serving_record.path), Path(probe_decision.path), Path(decision.path)
-    return release(*paths, model_name, model_store, policy)
+    given = Path(serving_record.path), Path(probe_decision.path)
+    written = Path(decision.path), Path(report.path)
+    return release(*given, *written, model_name, model_store, policy)

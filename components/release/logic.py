@@ -8,6 +8,7 @@ from shipway.components.lib.endpoint import Golden
 from shipway.components.lib.errors import ConflictError, ShipwayError
 from shipway.components.lib.model_store import ModelStore, open_store
 from shipway.components.lib.release_policy import ReleasePolicy
+from shipway.components.lib.reports import Report
 from shipway.components.lib.serving import ServingRecord
 from shipway.components.release.bake import bake
 
@@ -19,6 +20,7 @@ def release(
     record_path: Path,
     probe_path: Path,
     decision_path: Path,
+    report_path: Path,
     model_name: str,
     model_store: str,
     policy: ReleasePolicy | None = None,
@@ -27,6 +29,15 @@ def release(
 
     The endpoint changes over first and the champion's pointer last: an interruption between the two
     leaves a proven version serving, and running again completes it.
+
+    Args:
+        record_path: serving record of the candidate.
+        probe_path: what its probe decided.
+        decision_path: for the decision, JSON.
+        report_path: for the page, HTML.
+        model_name: of the model.
+        model_store: URI of the store.
+        policy: how it takes over; by default at once.
 
     Returns:
         "promoted" or "rolled_back"; the reasons are in the decision.
@@ -48,8 +59,16 @@ def release(
             decision.rules += _roll_back(record, model_store)
     finally:
         decision.save(decision_path)
+        _write_page(report_path, decision, outcome)
     _log.info("%s version %s: %s. %s", model_name, record.version, outcome, reason)
     return outcome
+
+
+def _write_page(path: Path, decision: Decision, outcome: str) -> None:
+    done = "has all traffic" if outcome == PROMOTED else "was not released"
+    page = Report("Release", f"{decision.subject} {done}.", decision.verdict)
+    page.add_decision(decision)
+    page.save(path)
 
 
 def _probe_rule(path: Path, record: ServingRecord) -> Rule:

@@ -148,7 +148,7 @@ target = KServeTarget("team", mode=mode, traffic_steps=steps, ready_seconds=5)
 record = deploy_kserve(store, version, "taxi", target)
 record.save(root / "record")
 Decision("endpoint", "taxi", [Rule("golden", verdict, "golden rows.")]).save(root / "probe")
-paths = root / "record", root / "probe", root / "decision"
+paths = [root / name for name in ("record", "probe", "decision", "page")]
 print(logic.release(*paths, "taxi", "store", ReleasePolicy(steps)))
 """
 

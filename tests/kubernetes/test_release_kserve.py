@@ -27,7 +27,8 @@ def let_go(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LetGo
         record.save(tmp_path / "record")
         rule = Rule("golden", verdict, "golden rows.")
         Decision("endpoint", "taxi", [rule]).save(tmp_path / "probe")
-        paths = tmp_path / "record", tmp_path / "probe", tmp_path / "decision"
+        names = ("record", "probe", "decision", "page")
+        paths = [tmp_path / name for name in names]
         outcome = release(*paths, "taxi", "store", ReleasePolicy(**policy))
         return outcome, Decision.load(tmp_path / "decision")
 

@@ -38,7 +38,9 @@ class Endpoint:
 
     def release(self, record: ServingRecord, probe: str | None = "pass") -> tuple[str, Decision]:
         """Release by a probe of that verdict, or by one that was torn off while written."""
-        paths = [self.root / name for name in ("record.json", "probe.json", "decision.json")]
+        paths = [
+            self.root / name for name in ("record.json", "probe.json", "decision.json", "r.html")
+        ]
         record.save(paths[0])
         rules = [Rule("golden", probe or "fail", "The golden rows were held against training.")]
         Decision("endpoint", "trips", rules).save(paths[1])
@@ -193,7 +195,9 @@ def test_a_port_of_another_program_is_refused(endpoint):
 def test_a_record_that_is_torn_says_deploy_again(endpoint):
     for name in ("record.json", "probe.json"):
         (endpoint.root / name).write_text('{"target": "lo')
-    paths = [endpoint.root / name for name in ("record.json", "probe.json", "decision.json")]
+    paths = [
+        endpoint.root / name for name in ("record.json", "probe.json", "decision.json", "r.html")
+    ]
     with pytest.raises(EndpointError, match="Deploy the model again"):
         release(*paths, "trips", endpoint.uri)
     assert not paths[2].exists()
