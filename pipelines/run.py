@@ -1,7 +1,6 @@
 """`shipway run`: check what was given, prepare environments, run, and sum the run up."""
 
 import datetime
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,11 +170,12 @@ def _example(parameter: Parameter) -> str:
         "STRUCT": 'auc=0.8 or {"auc": 0.8}',
         "STRING": "text",
     }
-    return f"--set {parameter.name}={examples[parameter.kind]}"
+    example = "10,50,100" if _lists_numbers(parameter) else examples[parameter.kind]
+    return f"--set {parameter.name}={example}"
 
 
 def _typed(parameter: Parameter, value: Any) -> Any:
-    readers = {
+    readers: dict[str, Callable[[Any], Any]] = {
         "STRING": _text,
         "NUMBER_INTEGER": _integer,
         "NUMBER_DOUBLE": _number,
@@ -182,7 +183,16 @@ def _typed(parameter: Parameter, value: Any) -> Any:
         "LIST": _list,
         "STRUCT": _mapping,
     }
-    return readers[parameter.kind](value)
+    read = readers[parameter.kind](value)
+    return [_integer(one) for one in read] if _lists_numbers(parameter) else read
+
+
+def _lists_numbers(parameter: Parameter) -> bool:
+    """The YAML does not say what a list is of; one whose default holds numbers is of numbers."""
+    default = parameter.default
+    if parameter.kind != "LIST" or not default:
+        return False
+    return all(isinstance(one, (int, float)) for one in default)
 
 
 def _text(value: Any) -> str:

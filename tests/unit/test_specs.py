@@ -12,6 +12,7 @@ KINDS = {
     "share": ("NUMBER_DOUBLE", 0.2),
     "flag": ("BOOLEAN", False),
     "names": ("LIST", []),
+    "steps": ("LIST", [100]),
     "bounds": ("STRUCT", {}),
 }
 
@@ -38,6 +39,8 @@ def pipeline() -> CompiledPipeline:
         ("names", "a, b", ["a", "b"]),
         ("names", '["a, b", "c"]', ["a, b", "c"]),
         ("names", [], []),
+        ("steps", "10,50,100", [10, 50, 100]),
+        ("steps", [10.0, 100], [10, 100]),
         ("bounds", "auc=0.8,f1=0.5", {"auc": 0.8, "f1": 0.5}),
         ("bounds", '{"auc": 0.8}', {"auc": 0.8}),
     ],
@@ -59,6 +62,8 @@ def test_text_becomes_the_type_of_the_parameter(
         ("flag", "perhaps"),
         ("names", "[1,"),
         ("names", {"a": 1}),
+        ("steps", "a"),
+        ("steps", "10.5,100"),
         ("bounds", "auc"),
         ("bounds", "auc=high"),
         ("uri", ["a"]),
