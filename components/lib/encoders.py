@@ -140,6 +140,26 @@ def encode_distinct(column: pa.ChunkedArray, encode: Encoder, width: int) -> np.
     return np.asarray(rows[codes])
 
 
+def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:
+    """As `encode_column`, of cells as JSON gives them.
+
+    Args:
+        plan: of the column.
+        cells: n numbers, texts or booleans, None for missing.
+    """
+    if plan.kind == "number":
+        try:
+            array = np.array(cells, dtype=np.float64)
+        except OverflowError:  # JSON's whole numbers have no bound
+            array = np.array([math.nan if c is None else _number(c)[0] for c in cells])
+        array[~np.isfinite(array)] = math.nan
+        return array[:, None]
+    encode, missing = encoder_of(plan), (math.nan,) * len(plan.outputs)
+    features = {cell: missing if cell is None else encode(cell) for cell in set(cells)}
+    rows = [features[cell] for cell in cells]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(plan.outputs))
+
+
 def numbers(column: pa.ChunkedArray) -> np.ndarray:
     """A column of numbers as float64, NaN for what is missing or not finite; shape (n,)."""
     values = pc.cast(column, pa.float64(), safe=False)

@@ -112,7 +112,7 @@ class FeaturePlan:
             for name, encode, missing in steps:
                 cell = row.get(name)
                 values.extend(missing if cell is None else encode(cell))
-            return _to_float32(np.array(values, dtype=np.float64))
+            return to_float32(np.array(values, dtype=np.float64))
 
         return transform_row
 
@@ -140,7 +140,8 @@ class FeaturePlan:
         )
 
 
-def _to_float32(values: np.ndarray) -> np.ndarray:
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """Round features to the model's type, in one way for training, batches and serving."""
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
     rounded[np.isinf(rounded)] = np.nan  # beyond float32: XGBoost refuses infinity
@@ -150,7 +151,7 @@ def _to_float32(values: np.ndarray) -> np.ndarray:
 def _rounded(blocks: Sequence[np.ndarray], rows: int) -> np.ndarray:
     if not blocks:
         return np.empty((rows, 0), dtype=np.float32)
-    return np.ascontiguousarray(np.hstack([_to_float32(block) for block in blocks]))
+    return np.ascontiguousarray(np.hstack([to_float32(block) for block in blocks]))
 
 
 def _folds(rows: int, groups: pa.ChunkedArray | None, seed: int) -> np.ndarray:

@@ -51,7 +51,10 @@ class Scorer:
 
     def score_matrix(self, matrix: np.ndarray) -> Prediction:
         """Score the model's rows: float32 of shape (n, k), as the plan makes them."""
-        margins = self.margins(matrix)
+        return self.score_margins(self.margins(matrix))
+
+    def score_margins(self, margins: np.ndarray) -> Prediction:
+        """What margins mean, as `margins` gives them."""
         if self._signature.task == "regression":
             return Prediction(values=margins)
         probabilities = self._calibrator.apply(margins)

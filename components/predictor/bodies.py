@@ -1,7 +1,7 @@
 """Bodies and headers on the ASGI level: reading a request with a limit, and sending an answer."""
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import orjson
@@ -28,9 +28,22 @@ def header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
-def check_content_type(scope: Scope) -> None:
-    """Refuse a body that says that it is not JSON in UTF-8, as 415."""
-    kind, _, parameters = header(scope, b"content-type").lower().partition(b";")
+def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a body that says that it is not plain JSON in UTF-8, as 415."""
+    for name, value in headers:
+        if name == b"content-type":
+            if value not in JSON_TYPES:
+                _check_content_type(value.lower())
+        elif name == b"content-encoding":
+            if value.lower() not in (b"", b"identity"):
+                came = value.decode("latin-1")[:60]
+                raise Refusal(f"The body must not be compressed; '{came}' came.", 415)
+        elif name == b"inference-header-content-length":
+            raise Refusal("This server takes JSON tensors, not binary ones; send 'data'.", 415)
+
+
+def _check_content_type(value: bytes) -> None:
+    kind, _, parameters = value.partition(b";")
     kind = kind.strip()
     if kind not in JSON_TYPES and not kind.endswith(b"+json"):
         came = kind.decode("latin-1")[:60]
@@ -42,11 +55,6 @@ def check_content_type(scope: Scope) -> None:
     charset = parameters.replace(b'"', b"").partition(b"charset=")[2].split(b";")[0].strip()
     if charset not in (b"", b"utf-8", b"utf8", b"us-ascii"):
         raise Refusal(f"The body must be UTF-8; '{charset.decode('latin-1')[:60]}' came.", 415)
-    encoding = header(scope, b"content-encoding").lower()
-    if encoding not in (b"", b"identity"):
-        raise Refusal(f"The body must not be compressed; '{encoding.decode('latin-1')}' came.", 415)
-    if header(scope, b"inference-header-content-length"):
-        raise Refusal("This server takes JSON tensors, not binary ones; send 'data'.", 415)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -11,28 +11,36 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+from typing import Protocol as Protocol_
 from urllib.parse import quote
 
 import orjson
 
 from shipway.components import __version__
+from shipway.components.lib.scoring import Prediction
+from shipway.components.predictor.batching import Batcher
 from shipway.components.predictor.bodies import (
     Headers,
     Receive,
     Scope,
     Send,
-    check_content_type,
+    check_headers,
     one_error_shape,
     read_body,
     reply,
     with_headers,
 )
 from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.questions import Question
 from shipway.components.predictor.refusals import Refusal
+from shipway.components.predictor.v1 import V1
+from shipway.components.predictor.v2 import V2
 
 logger = logging.getLogger(__name__)
 
-V1_PREDICT = re.compile(r"/v1/models/(?P<name>[^/]+):(?P<verb>predict|explain)")
+V1_MODEL = re.compile(
+    r"/v1/models/(?P<name>[^/]+?)(?:/versions/(?P<version>[^/]+))?:(?P<verb>predict|explain)"
+)
 V2_MODEL = re.compile(
     r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/infer|/ready|)"
 )
@@ -40,6 +48,16 @@ INLINE_BYTES = 16_384
 
 App = Callable[[Scope, Receive, Send], Any]
 Timed = Callable[[], AbstractContextManager[Any]]
+
+
+class Protocol(Protocol_):
+    """What reads the requests of a protocol and writes its answers."""
+
+    def read(self, body: bytes) -> Question:
+        """Read a body, or raise Refusal."""
+
+    def answer(self, question: Question, prediction: Prediction) -> bytes:
+        """Write the answer."""
 
 
 class Gateway:
@@ -58,36 +76,47 @@ class Gateway:
         self._engine = engine
         self._timed = timed
         self._limit = max_body_bytes
+        self._batcher = Batcher(engine.score)
+        self._v1, self._v2 = V1(engine), V2(engine)
+        # The paths as callers write them; others, escaped ones among them, are taken apart.
+        self._hot: dict[str, Protocol] = {
+            f"/v1/models/{engine.name}:predict": self._v1,
+            f"/v2/models/{engine.name}/infer": self._v2,
+        }
         self._headers: Headers = [
             (b"x-shipway-model-digest", engine.digest.encode()),
             (b"x-shipway-model-version", quote(engine.version).encode()),
         ]
+        self._json_headers: Headers = [(b"content-type", b"application/json"), *self._headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = with_headers(send, self._headers)
         try:
-            await self._answer(scope, receive, send)
+            protocol = self._hot.get(scope["path"])
+            if protocol is not None:
+                await self._predict(protocol, scope, receive, send)
+            else:
+                await self._answer(scope, receive, with_headers(send, self._headers))
         except Refusal as refusal:
-            await reply(send, refusal.status, orjson.dumps({"error": refusal.message}))
+            await self._reply(send, refusal.status, orjson.dumps({"error": refusal.message}))
         except ConnectionError:
             logger.debug("The client went away before its request was whole.")
         except Exception:  # the last line: a caller never sees a dropped connection or a trace
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            await reply(send, 500, b'{"error":"The server failed; its log says why."}')
+            await self._reply(send, 500, b'{"error":"The server failed; its log says why."}')
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].rstrip("/")
         if path.startswith("/v2/repository"):
             raise Refusal("This server serves one model; deploy a version to change it.", 404)
-        if match := V1_PREDICT.fullmatch(path):
-            self._check_model(match["name"])
+        if match := V1_MODEL.fullmatch(path):
+            self._check_model(match["name"], match["version"])
             if match["verb"] == "explain":
                 raise Refusal("This server does not explain predictions; use ':predict'.", 501)
-            await self._predict(self._engine.answer_v1, scope, receive, send)
+            await self._predict(self._v1, scope, receive, send)
             return
         if path == "/v2" and scope["method"] == "GET":
             about = {"name": "shipway", "version": __version__, "extensions": []}
@@ -99,7 +128,7 @@ class Gateway:
             return
         self._check_model(match["name"], match["version"])
         if match["rest"] == "/infer":
-            await self._predict(self._engine.answer_v2, scope, receive, send)
+            await self._predict(self._v2, scope, receive, send)
         elif match["rest"] == "" and scope["method"] == "GET":
             await reply(send, 200, orjson.dumps(self._engine.metadata()))
         else:
@@ -120,15 +149,27 @@ class Gateway:
             )
 
     async def _predict(
-        self, answer: Callable[[bytes], bytes], scope: Scope, receive: Receive, send: Send
+        self, protocol: Protocol, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if scope["method"] != "POST":
             raise Refusal(f"A prediction is a POST; {scope['method']} came.", 405)
-        check_content_type(scope)
+        check_headers(scope["headers"])
         body = await read_body(scope, receive, self._limit)
         with self._timed():
             if len(body) <= INLINE_BYTES:
-                content = answer(body)
+                question = protocol.read(body)
+                prediction = await self._batcher.submit(question.batch.features)
+                content = protocol.answer(question, prediction)
             else:  # longer work would hold up health checks and the other requests
-                content = await asyncio.get_running_loop().run_in_executor(None, answer, body)
-        await reply(send, 200, content)
+                loop = asyncio.get_running_loop()
+                content = await loop.run_in_executor(None, self._work, protocol, body)
+        await self._reply(send, 200, content)
+
+    def _work(self, protocol: Protocol, body: bytes) -> bytes:
+        question = protocol.read(body)
+        return protocol.answer(question, self._engine.score(question.batch.features))
+
+    async def _reply(self, send: Send, status: int, content: bytes) -> None:
+        headers = [*self._json_headers, (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})

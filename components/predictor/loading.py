@@ -13,11 +13,11 @@ def load_engine(settings: Settings) -> Engine:
             fit, or the golden rows do not get the outputs that they got in training.
     """
     package = load_package(settings.model_dir)
-    package.booster.set_param({"nthread": settings.threads})
     check_golden(package)
     return Engine(
         package,
         name=settings.model_name,
         version=settings.model_version,
         max_rows=settings.max_rows,
+        threads=settings.threads,
     )

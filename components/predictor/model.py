@@ -8,6 +8,7 @@ from kserve.errors import InvalidInput
 
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.refusals import Refusal
+from shipway.components.predictor.v2 import V2
 
 
 class ShipwayModel(Model):  # type: ignore[misc]  # the SDK is not typed
@@ -17,6 +18,7 @@ class ShipwayModel(Model):  # type: ignore[misc]  # the SDK is not typed
         """Wrap an engine; it is ready, as its golden rows were replayed before."""
         super().__init__(engine.name, return_response_headers=True)
         self.engine_ = engine
+        self._v2 = V2(engine)
         self.ready = True
 
     def validate(self, payload: Any) -> Any:
@@ -39,8 +41,10 @@ class ShipwayModel(Model):  # type: ignore[misc]  # the SDK is not typed
             response_headers["x-shipway-model-version"] = self.engine_.version
         try:
             if not isinstance(payload, InferRequest):
-                return self.engine_.predict_v1(payload)
-            return _response(self.engine_.predict_v2(_tensors(payload)))
+                raise Refusal("V1 requests are answered before they come here.")
+            question = self._v2.read_payload(_tensors(payload))
+            prediction = self.engine_.score(question.batch.features)
+            return _response(self._v2.payload(question, prediction))
         except Refusal as refusal:
             raise InvalidInput(refusal.message) from None
 

@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "google.auth": "google-auth",
     "google.cloud": "google-cloud-storage",
     "google.protobuf": "protobuf",
+    "simdjson": "pysimdjson",
     "sklearn": "scikit-learn",
     "vl_convert": "vl-convert-python",
     "xgboost": "xgboost-cpu",

@@ -1,0 +1,93 @@
+"""KServe's V1 protocol: `{"instances": [...]}` in, `{"predictions": [...]}` out."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import orjson
+import simdjson
+
+from shipway.components.lib.scoring import Prediction
+from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.features import Batch
+from shipway.components.predictor.parsing import parsed
+from shipway.components.predictor.questions import NO_WISHES, Options, Question, read_options
+from shipway.components.predictor.rows import read_instances
+
+# Up to so many rows, the lean way row by row beats one column by column.
+FEW_ROWS = 16
+# From so many bytes on, numbers are taken from the text without making Python's own of them.
+LONG_BODY = 4_096
+
+
+class V1:
+    """Reads V1 requests for an engine, and writes the answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Prepare what is the same in every answer."""
+        self._engine = engine
+        self._local = threading.local()
+        about = {"model_name": engine.name, "model_version": engine.version}
+        if not engine.version:
+            del about["model_version"]
+        self._about = about | {"model_digest": engine.digest}
+        self._tail = self._ending(NO_WISHES)
+
+    def read(self, body: bytes) -> Question:
+        """Read the body of a predict request.
+
+        Raises:
+            Refusal: it is not a request that this model can answer.
+        """
+        engine = self._engine
+        if len(body) > LONG_BODY and engine.reader.all_numbers:
+            batch = self._numbers(body)
+            if batch is not None:
+                return Question(batch)
+        payload = parsed(body)
+        if type(payload) is dict and len(payload) == 1:
+            rows = payload.get("instances")
+            if type(rows) is list and 0 < len(rows) <= FEW_ROWS:
+                batch = engine.reader.read_rows(rows)
+                if batch is not None:
+                    return Question(batch)
+        columns = read_instances(payload, engine.schema, engine.max_rows)
+        options = NO_WISHES
+        if "parameters" in payload:
+            options = read_options(payload["parameters"], engine.task)
+        return Question(engine.reader.read_columns(columns), options)
+
+    def answer(self, question: Question, prediction: Prediction) -> bytes:
+        """Write the answer."""
+        options = question.options
+        outputs = self._engine.outputs(prediction, options)
+        tail = self._tail if options is NO_WISHES else self._ending(options)
+        return b'{"predictions":' + orjson.dumps(outputs) + tail
+
+    def _ending(self, options: Options) -> bytes:
+        about: dict[str, Any] = dict(self._about)
+        threshold = self._engine.threshold if options.threshold is None else options.threshold
+        if threshold is not None:
+            about["threshold"] = threshold
+        return b"," + orjson.dumps(about)[1:]
+
+    def _numbers(self, body: bytes) -> Batch | None:
+        """The numbers of a body that holds list rows of nothing else; None when it does not."""
+        parser = getattr(self._local, "parser", None) or simdjson.Parser()
+        # A parser cannot be used again while parts of its last document are held: an error may.
+        self._local.parser = None
+        try:
+            document: Any = parser.parse(body)
+            if len(document) != 1:
+                return None
+            rows = document["instances"]
+            count, width = len(rows), self._engine.reader.width
+            flat = not any(len(row) != width for row in rows) and body.count(b"[") == count + 1
+            if not flat or not 0 < count <= self._engine.max_rows:
+                return None
+            numbers = np.frombuffer(rows.as_buffer(of_type="d")).reshape(count, width)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None  # the careful way says what it is
+        del document, rows
+        self._local.parser = parser
+        return Batch(numbers)
