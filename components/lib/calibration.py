@@ -64,11 +64,15 @@ class Calibrator:
             positive = _sigmoid(self.parameters[0] * margins + self.parameters[1])
         else:
             positive = _sigmoid(margins)
-        return np.stack([1.0 - positive, positive], axis=1)
+        probabilities = np.empty((len(positive), 2))
+        probabilities[:, 1] = positive
+        np.subtract(1.0, positive, out=probabilities[:, 0])
+        return probabilities
 
 
 def _sigmoid(margins: np.ndarray) -> np.ndarray:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(margins, -500, 500))))
+    bounded = np.minimum(np.maximum(margins, -500.0), 500.0)
+    return np.asarray(1.0 / (1.0 + np.exp(-bounded)))
 
 
 def log_loss(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -144,7 +144,9 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     """Round features to the model's type, in one way for training, batches and serving."""
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    rounded[np.isinf(rounded)] = np.nan  # beyond float32: XGBoost refuses infinity
+    infinite = np.isinf(rounded)
+    if infinite.any():  # beyond float32, which XGBoost refuses
+        rounded[infinite] = np.nan
     return rounded
 
 

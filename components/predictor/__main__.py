@@ -1,5 +1,6 @@
 """`python -m shipway.components.predictor --model_dir DIR`: load, prove, then answer."""
 
+import gc
 import logging
 import sys
 import time
@@ -48,6 +49,8 @@ def _serve(settings: Settings, began: float) -> None:
     host, port = listener.getsockname()[:2]
 
     def announce() -> None:
+        gc.collect()
+        gc.freeze()  # what the imports made stays: a collection need not look at it again
         logger.info(
             "Model '%s' %s(%s) answers on http://%s:%d/v1/models/%s:predict after %.1f s.",
             engine.name,

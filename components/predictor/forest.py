@@ -38,7 +38,7 @@ class Forest:
         features, thresholds, children, missing_right, depths = zip(*parts, strict=True)
         self._features = np.concatenate(features)
         self._thresholds = np.concatenate(thresholds)
-        self._children = np.concatenate(children).ravel()
+        self._children = np.concatenate(children)
         self._missing_right = np.concatenate(missing_right)
         self._leaves = np.concatenate(
             [np.asarray(tree["split_conditions"], dtype=np.float32) for tree in trees]
@@ -51,18 +51,20 @@ class Forest:
         """Sums of leaf values: float32 of shape (n, classes), of float32 rows of shape (n, k)."""
         count, width = rows.shape
         flat = rows.ravel()
-        missing = np.isnan(flat)
-        any_missing = missing.any()
-        starts = (np.arange(count) * width)[:, None]
-        node = np.broadcast_to(self._roots, (count, len(self._roots)))
+        missing = np.isnan(flat) if np.isnan(flat.min(initial=0)) else None
+        node = self._roots
+        if count > 1:
+            node = np.broadcast_to(node, (count, len(node)))
+            starts = np.arange(0, count * width, width)[:, None]
         for _ in range(self.depth):
             cell = self._features.take(node)
             if count > 1:
                 cell += starts
             right = flat.take(cell) >= self._thresholds.take(node)
-            if any_missing:
+            if missing is not None:
                 right |= missing.take(cell) & self._missing_right.take(node)
-            node = self._children.take(node * 2 + right)
+            node = self._children.take(node)
+            node += right
         classes = len(self._base)
         values = np.empty((count, classes, len(self._roots) // classes + 1), dtype=np.float32)
         values[:, :, :1] = self._base
@@ -77,10 +79,12 @@ def _arrays(tree: dict[str, Any], start: int) -> tuple[np.ndarray, ...]:
     leaf, own = left < 0, np.arange(len(left))
     if any(tree["split_type"]) or len(tree["base_weights"]) != len(left):
         raise ValueError("a tree splits by category, or its leaves are vectors")
+    if np.any(right[~leaf] != left[~leaf] + 1):
+        raise ValueError("the children of a node do not stand side by side")
     features = np.where(leaf, 0, np.asarray(tree["split_indices"], dtype=np.intp))
     # A leaf leads to itself, so that short paths wait for long ones.
     thresholds = np.where(leaf, np.inf, tree["split_conditions"]).astype(np.float32)
-    children = np.stack([np.where(leaf, own, left), np.where(leaf, own, right)], axis=1) + start
+    children = np.where(leaf, own, left) + start
     missing_right = ~leaf & (np.asarray(tree["default_left"]) == 0)
     depth = np.zeros(len(left), dtype=int)
     for node in own[~leaf]:  # a child stands after its parent

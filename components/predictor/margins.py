@@ -18,7 +18,7 @@ from shipway.components.predictor.forest import Forest, forest_of
 
 logger = logging.getLogger(__name__)
 
-FOREST_CELLS = 2_400  # rows x trees, up to which the walk is the faster way
+FOREST_CELLS = 4_800  # rows x trees, up to which the walk is the faster way
 PARALLEL_ROWS = 4_096
 CONFIG = json.dumps(
     {
