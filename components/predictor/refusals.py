@@ -1,19 +1,34 @@
 """What the server says no to: an HTTP status and one sentence that names the row and the column."""
 
 
+CAUSES = {
+    404: "not_found",
+    405: "method",
+    408: "timeout",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    501: "not_offered",
+    503: "overloaded",
+    504: "timeout",
+}
+
+
 class Refusal(Exception):
     """A request that is not answered, and why.
 
     Attributes:
-        status: the HTTP status, 400 to 499, or 501.
+        status: the HTTP status, 400 to 499, 501 or 503.
         message: what came, what was expected and what to do; never a stack trace.
+        cause: one stable word for metrics and logs.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
-        """Refuse with a message."""
+    def __init__(self, message: str, status: int = 400, cause: str = "") -> None:
+        """Refuse with a message; without a cause, the status stands for one."""
         super().__init__(message)
         self.message = message
         self.status = status
+        self.cause = cause or CAUSES.get(status, "bad_request")
 
 
 MAX_SHOWN = 60
