@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError, nearest
-from shipway.components.lib.features import FeaturePlan, fit_plan
+from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.reports import Report
 from shipway.components.lib.tables import read_table
-from shipway.components.lib.task import resolve_target
 
 SHOWN = 8
 WORDS = {

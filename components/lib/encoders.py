@@ -1,8 +1,4 @@
-"""How one raw column becomes numbers: one definition for a single cell, used for batches as well.
-
-A batch is encoded by its distinct values: each is encoded as a single cell would be, so that both
-ways agree to the bit by construction. Numbers alone have a vectorised way, which is a mere cast.
-"""
+"""How a cell becomes numbers: one definition, for serving and, by `lib/columns.py`, for tables."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,17 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from shipway.components.lib.kinds import (
-    is_moment,
-    is_number,
-    parse_boolean,
-    parse_moment,
-    parse_number,
-)
-from shipway.components.lib.tables import json_value
+from shipway.components.lib.words import parse_boolean, parse_moment, parse_number
 
 Encoder = Callable[[Any], Sequence[float]]
 EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
@@ -115,33 +102,8 @@ def encoder_of(plan: ColumnPlan) -> Encoder:
     return {"number": _number, "text_number": _text_number, "boolean": _boolean}[plan.kind]
 
 
-def encode_column(plan: ColumnPlan, column: pa.ChunkedArray) -> np.ndarray:
-    """Make features of a column.
-
-    Returns:
-        float64 of shape (n, len(plan.outputs)), NaN where the cell is missing.
-    """
-    if plan.kind in ("number", "boolean") and is_number(column.type):
-        return numbers(column)[:, None]
-    return encode_distinct(column, encoder_of(plan), len(plan.outputs))
-
-
-def encode_distinct(column: pa.ChunkedArray, encode: Encoder, width: int) -> np.ndarray:
-    """Apply a cell's encoder to each distinct value of a column, and spread the results."""
-    if column.null_count == len(column):  # Arrow has no dictionary of nulls, nor of no rows
-        return np.full((len(column), width), math.nan)
-    encoded = pc.dictionary_encode(column)
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
-    convert = json_value if is_moment(column.type) else (lambda value: value)
-    results = [encode(convert(value)) for value in encoded.dictionary.to_pylist()]
-    rows = np.array([*results, (math.nan,) * width], dtype=np.float64).reshape(-1, width)
-    codes = pc.fill_null(encoded.indices, len(results)).to_numpy(zero_copy_only=False)
-    return np.asarray(rows[codes])
-
-
 def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:
-    """As `encode_column`, of cells as JSON gives them.
+    """As `columns.encode_column`, of cells as JSON gives them.
 
     Args:
         plan: of the column.
@@ -158,11 +120,3 @@ def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:
     features = {cell: missing if cell is None else encode(cell) for cell in set(cells)}
     rows = [features[cell] for cell in cells]
     return np.array(rows, dtype=np.float64).reshape(-1, len(plan.outputs))
-
-
-def numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of numbers as float64, NaN for what is missing or not finite; shape (n,)."""
-    values = pc.cast(column, pa.float64(), safe=False)
-    array = np.array(values.to_numpy(), dtype=np.float64)
-    array[~np.isfinite(array)] = math.nan
-    return array

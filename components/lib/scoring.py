@@ -1,15 +1,17 @@
 """From raw rows to answers: the one code path of training, evaluation, the gate and the server."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.signature import Signature
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHUNK = 65_536
 
@@ -64,7 +66,7 @@ class Scorer:
             labels = probabilities.argmax(axis=1).astype(np.int32)
         return Prediction(probabilities=probabilities, labels=labels)
 
-    def score_table(self, table: pa.Table) -> Prediction:
+    def score_table(self, table: "pa.Table") -> Prediction:
         """Score raw rows.
 
         Raises:

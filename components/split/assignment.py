@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.encoders import numbers
+from shipway.components.lib.columns import numbers
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.kinds import is_moment, is_number, is_text, parse_moment
+from shipway.components.lib.kinds import is_moment, is_number, is_text
 from shipway.components.lib.task import Target
+from shipway.components.lib.words import parse_moment
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
-from shipway.components.lib.features import fit_plan
+from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.tables import read_batches, read_schema, read_table
 from shipway.components.lib.task import Target
 from shipway.components.split.assignment import TEST, TRAIN, VALIDATION

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
+from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.tables import (
     TableSummary,
     TableWriter,
@@ -18,7 +19,7 @@ from shipway.components.lib.tables import (
     read_schema,
     read_table,
 )
-from shipway.components.lib.task import Target, resolve_target
+from shipway.components.lib.task import Target
 from shipway.components.split.assignment import (
     NAMES,
     TRAIN,

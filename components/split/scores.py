@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.lib.encoders import numbers
+from shipway.components.lib.columns import numbers
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.task import Target
 

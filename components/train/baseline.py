@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.encoders import numbers
+from shipway.components.lib.columns import numbers
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.kinds import is_number
 from shipway.components.lib.scoring import Prediction

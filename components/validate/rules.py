@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from shipway.components.lib.decision import Rule
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.task import infer_task
+from shipway.components.lib.labels import infer_task
 from shipway.components.validate.casting import UNMEASURED
 from shipway.components.validate.facts import ColumnFacts, read_column
 from shipway.components.validate.statistics import Profile

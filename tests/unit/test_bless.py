@@ -14,12 +14,12 @@ from shipway.components.evaluate.logic import evaluate
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.errors import ConfigurationError
-from shipway.components.lib.features import fit_plan
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import infer_task
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.model_store import open_store
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import write_table
-from shipway.components.lib.task import infer_task
 
 ROWS = 1_500
 

@@ -12,13 +12,14 @@ from shipway.components.evaluate.curves import confusion, roc_points
 from shipway.components.evaluate.logic import Evaluated, evaluate
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.errors import ConfigurationError, DataError, ModelPackageError
-from shipway.components.lib.features import fit_plan
+from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.labels import infer_task
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import write_table
-from shipway.components.lib.task import Target, infer_task
+from shipway.components.lib.task import Target
 
 ROWS = 2_000
 

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from sklearn.metrics import roc_auc_score
 
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.features import FeaturePlan, check_table, fit_plan
-from shipway.components.lib.kinds import kind_of, parse_moment, parse_number
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.kinds import kind_of
+from shipway.components.lib.labels import infer_task
 from shipway.components.lib.tables import to_rows
-from shipway.components.lib.task import infer_task
+from shipway.components.lib.transform import check_table
+from shipway.components.lib.words import parse_moment, parse_number
 
 ROWS = 400
 

@@ -11,8 +11,9 @@ import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.errors import ModelPackageError
-from shipway.components.lib.features import fit_plan
 from shipway.components.lib.files import sha256_of
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import infer_task
 from shipway.components.lib.model_package import (
     check_golden,
     difference,
@@ -24,7 +25,6 @@ from shipway.components.lib.model_package import (
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.signature import Signature, signature_of
 from shipway.components.lib.tables import to_rows
-from shipway.components.lib.task import infer_task
 
 
 def table() -> pa.Table:

@@ -7,11 +7,11 @@ import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.features import fit_plan
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import infer_task
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import to_rows
-from shipway.components.lib.task import infer_task
 
 ROWS = 500
 OBJECTIVES = {

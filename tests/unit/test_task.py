@@ -2,7 +2,8 @@ import pyarrow as pa
 import pytest
 
 from shipway.components.lib.errors import ConfigurationError, DataError
-from shipway.components.lib.task import Target, infer_task, resolve_target
+from shipway.components.lib.labels import infer_task, resolve_target
+from shipway.components.lib.task import Target
 
 
 @pytest.mark.parametrize(
