@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from shipway.components.lib.errors import nearest
-from shipway.components.lib.kinds import parse_boolean, parse_moment, parse_number
+from shipway.components.lib.words import parse_boolean, parse_moment, parse_number
 from shipway.components.predictor.refusals import Refusal, listed, shown
 
 EXPECTED = {"number": "a number", "string": "text", "boolean": "true or false"}
@@ -105,12 +102,6 @@ class InputColumn:
                 if text in unreadable:
                     raise self._refusal(place(index), text)
         return values
-
-    def to_arrow(self, values: list[Any]) -> pa.Array:
-        """Checked cells as an Arrow array: float64, string or boolean."""
-        if self.dtype == "number":  # by way of NumPy: Arrow refuses integers beyond 2**53
-            return pa.array(np.array(values, dtype=np.float64), from_pandas=True)
-        return pa.array(values, pa.string() if self.dtype == "string" else pa.bool_())
 
     def _refusal(self, where: str, value: Any) -> Refusal:
         if value is None:

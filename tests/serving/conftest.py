@@ -19,12 +19,12 @@ import pytest
 import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator
-from shipway.components.lib.features import fit_plan
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import to_rows
-from shipway.components.lib.task import resolve_target
 
 ROWS = 400
 START_SECONDS = 60
