@@ -1,5 +1,6 @@
 """The model behind the protocols: rows that were read in, predictions out, and what it is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from shipway.components.lib.features import to_float32
 from shipway.components.lib.model_package import ModelPackage
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.predictor.columns import DATATYPES, Schema
+from shipway.components.predictor.explain import Explainer, Explanation, described
 from shipway.components.predictor.features import FeatureReader
 from shipway.components.predictor.margins import FastMargins
 from shipway.components.predictor.questions import Options
+from shipway.components.predictor.refusals import Refusal
 from shipway.components.predictor.schema import schema_of
 
 
@@ -26,6 +29,8 @@ class Engine:
         threshold: probability from which on the positive class is the answer; binary only.
         classes: as text, in the order of the probabilities.
         max_rows: most rows in a request.
+        max_explain_rows: most rows in a request that asks why.
+        space: what contributions add up to: "log_odds" or "value".
         schema: the raw columns.
         reader: makes features of their cells.
     """
@@ -37,6 +42,7 @@ class Engine:
         name: str = "",
         version: str = "",
         max_rows: int = 100_000,
+        max_explain_rows: int = 1_000,
         threads: int = 1,
         refuse_unknown: bool = False,
     ) -> None:
@@ -47,8 +53,11 @@ class Engine:
         self.digest: str = package.digest
         self.task: str = signature.task
         self.threshold: float | None = signature.threshold
+        self._labels = signature.classes
         self.classes = [str(label) for label in signature.classes]
         self.max_rows = max_rows
+        self.max_explain_rows = max_explain_rows
+        self.space = "value" if self.task == "regression" else "log_odds"
         self.schema: Schema = schema_of(signature)
         self._scorer = Scorer(package.booster, signature)
         plan = self._scorer.plan
@@ -56,14 +65,71 @@ class Engine:
         transform = plan.row_transformer()
         golden = np.stack([transform(row) for row in package.golden["rows"]])
         self._margins = FastMargins(package.booster, golden, threads)
+        self._explainer = Explainer(package.booster, plan, threads)
 
     def score(self, features: np.ndarray) -> Prediction:
         """Score rows: float64 of shape (n, k), as the reader makes them."""
         return self._scorer.score_margins(self._margins(to_float32(features)))
 
-    def outputs(self, prediction: Prediction, options: Options) -> list[dict[str, Any]]:
-        """The answer for each row, as JSON objects: as in training, but for the wishes."""
-        return self._scorer.outputs(prediction)
+    def wished(self, prediction: Prediction, options: Options) -> Prediction:
+        """The prediction with the labels of the threshold that the request asks for."""
+        if options.threshold is None or prediction.probabilities is None:
+            return prediction
+        labels = (prediction.probabilities[:, 1] >= options.threshold).astype(np.int32)
+        return replace(prediction, labels=labels)
+
+    def explain(
+        self, features: np.ndarray, prediction: Prediction, options: Options
+    ) -> Explanation:
+        """What each column adds to the margin: milliseconds a row, so not for the event loop.
+
+        A binary answer is explained by the margin of its positive class, one of several classes by
+        that of the class that is the answer, or of the one that the request names.
+
+        Args:
+            features: as `score` takes them.
+            prediction: what `score` made of them.
+            options: the wishes of the request.
+
+        Raises:
+            Refusal: there are too many rows (413).
+        """
+        count = len(features)
+        if count > self.max_explain_rows:
+            raise Refusal(
+                f"The request holds {count:,} rows to explain; this server explains at most "
+                f"{self.max_explain_rows:,} at once. Send them in parts.",
+                413,
+            )
+        codes: np.ndarray | None = None
+        if self.task == "binary":
+            codes = np.ones(count, dtype=np.int32)
+        elif options.explain_class is not None:
+            codes = np.full(count, options.explain_class, dtype=np.int32)
+        elif prediction.labels is not None:
+            codes = prediction.labels
+        return self._explainer(to_float32(features), codes)
+
+    def outputs(
+        self, prediction: Prediction, options: Options, explanation: Explanation | None = None
+    ) -> list[dict[str, Any]]:
+        """The answer for each row, as JSON objects: as in training, but for the wishes.
+
+        Args:
+            prediction: of n rows.
+            options: the wishes of the request.
+            explanation: of the same rows, to be added to the answers.
+        """
+        outputs = self._scorer.outputs(self.wished(prediction, options))
+        if options.top_k:
+            for output in outputs:
+                ranked = sorted(output["probabilities"].items(), key=_by_probability)
+                output["probabilities"] = dict(ranked[: options.top_k])
+        if explanation is not None:
+            reasons = described(explanation, self.schema.names, self._labels, options.top_features)
+            for output, reason in zip(outputs, reasons, strict=True):
+                output |= reason
+        return outputs
 
     def output_types(self) -> list[dict[str, Any]]:
         """Names, datatypes and shapes of the outputs, as V2 metadata gives them."""
@@ -101,3 +167,7 @@ class Engine:
     def class_parameters(self) -> dict[str, str]:
         """The classes as a parameter of a tensor: those are scalars, so the list goes as text."""
         return {"classes": orjson.dumps(self.classes).decode()}
+
+
+def _by_probability(item: tuple[str, float]) -> float:
+    return -item[1]

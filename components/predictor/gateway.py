@@ -33,7 +33,7 @@ from shipway.components.predictor.bodies import (
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.questions import Question
 from shipway.components.predictor.refusals import Refusal
-from shipway.components.predictor.v1 import V1
+from shipway.components.predictor.v1 import V1, V1Explain
 from shipway.components.predictor.v2 import V2
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Gateway:
         self._limit = max_body_bytes
         self._batcher = Batcher(engine.score)
         self._v1, self._v2 = V1(engine), V2(engine)
+        self._v1_explain = V1Explain(engine)
         # The paths as callers write them; others, escaped ones among them, are taken apart.
         self._hot: dict[str, Protocol] = {
             f"/v1/models/{engine.name}:predict": self._v1,
@@ -114,9 +115,8 @@ class Gateway:
             raise Refusal("This server serves one model; deploy a version to change it.", 404)
         if match := V1_MODEL.fullmatch(path):
             self._check_model(match["name"], match["version"])
-            if match["verb"] == "explain":
-                raise Refusal("This server does not explain predictions; use ':predict'.", 501)
-            await self._predict(self._v1, scope, receive, send)
+            protocol = self._v1_explain if match["verb"] == "explain" else self._v1
+            await self._predict(protocol, scope, receive, send)
             return
         if path == "/v2" and scope["method"] == "GET":
             about = {"name": "shipway", "version": __version__, "extensions": []}
@@ -159,7 +159,13 @@ class Gateway:
             if len(body) <= INLINE_BYTES:
                 question = protocol.read(body)
                 prediction = await self._batcher.submit(question.batch.features)
-                content = protocol.answer(question, prediction)
+                if question.options.explain:  # milliseconds a row
+                    loop = asyncio.get_running_loop()
+                    content = await loop.run_in_executor(
+                        None, protocol.answer, question, prediction
+                    )
+                else:
+                    content = protocol.answer(question, prediction)
             else:  # longer work would hold up health checks and the other requests
                 loop = asyncio.get_running_loop()
                 content = await loop.run_in_executor(None, self._work, protocol, body)

@@ -19,5 +19,7 @@ def load_engine(settings: Settings) -> Engine:
         name=settings.model_name,
         version=settings.model_version,
         max_rows=settings.max_rows,
+        max_explain_rows=settings.max_explain_rows,
+        refuse_unknown=settings.unknown_category == "refuse",
         threads=settings.threads,
     )

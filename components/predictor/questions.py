@@ -1,6 +1,6 @@
 """What every protocol is read into, and what a request may ask for beside its rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,19 @@ class Options:
         top_k: the most probable classes to answer with; 0 for all.
         explain: whether to answer with the contributions of the columns.
         top_features: the contributions to answer with, largest first; 0 for all.
+        explain_class: code of the class to explain, of several classes; None for that of the
+            answer.
     """
 
     threshold: float | None = None
     top_k: int = 0
     explain: bool = False
     top_features: int = 0
+    explain_class: int | None = None
 
 
 NO_WISHES = Options()
-NAMES = ("threshold", "top_k", "explain", "top_features")
+NAMES = ("threshold", "top_k", "explain", "top_features", "explain_class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,13 @@ class Question:
         return len(self.batch.features)
 
 
-def read_options(parameters: Any, task: str) -> Options:
+def read_options(parameters: Any, task: str, classes: Sequence[str] = ()) -> Options:
     """The wishes in the `parameters` of a request.
 
     Args:
         parameters: as they came; names that are not known are refused.
         task: of the model; a threshold is for "binary" alone.
+        classes: as text, in the order of their codes.
 
     Raises:
         Refusal: they are no object, or one is not known, not of its type or out of its range.
@@ -70,20 +74,37 @@ def read_options(parameters: Any, task: str) -> Options:
             raise Refusal(
                 f"There is no parameter '{name[:60]}'; a request may have {listed(list(NAMES))}."
             )
-    threshold = parameters.get("threshold")
-    if threshold is not None:
-        if task != "binary":
-            raise Refusal(f"'threshold' is for binary classification; this model's task is {task}.")
-        if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
-            raise Refusal(f"'threshold' must be from 0 to 1; {shown(threshold)} came.")
-        threshold = float(threshold)
+    threshold = _threshold(parameters.get("threshold"), task)
     explain = parameters.get("explain", False)
     if type(explain) is not bool:
         raise Refusal(f"'explain' must be true or false; {shown(explain)} came.")
     top_k, top_features = (_count(parameters, name) for name in ("top_k", "top_features"))
     if top_k and task == "regression":
         raise Refusal("'top_k' is for classification; this model's task is regression.")
-    return Options(threshold, top_k, explain, top_features)
+    explain_class = _class(parameters.get("explain_class"), task, classes)
+    return Options(threshold, top_k, explain, top_features, explain_class)
+
+
+def _threshold(threshold: Any, task: str) -> float | None:
+    if threshold is None:
+        return None
+    if task != "binary":
+        raise Refusal(f"'threshold' is for binary classification; this model's task is {task}.")
+    if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
+        raise Refusal(f"'threshold' must be from 0 to 1; {shown(threshold)} came.")
+    return float(threshold)
+
+
+def _class(name: Any, task: str, classes: Sequence[str]) -> int | None:
+    if name is None:
+        return None
+    if task != "multiclass":
+        raise Refusal(f"'explain_class' is for several classes; this model's task is {task}.")
+    if not isinstance(name, str) or name not in classes:
+        raise Refusal(
+            f"'explain_class' must be one of {listed(list(classes))}; {shown(name)} came."
+        )
+    return classes.index(name)
 
 
 def _count(parameters: Mapping[str, Any], name: str) -> int:

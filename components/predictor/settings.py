@@ -21,6 +21,9 @@ class Settings:
     grpc_port: int = 8081
     max_body_mib: int = 64
     max_rows: int = 100_000
+    max_explain_rows: int = 1_000
+    unknown_category: str = "rare"
+    page: bool = False
     threads: int = 1
     grace_seconds: int = 10
 
@@ -49,6 +52,14 @@ def parse_settings(arguments: list[str]) -> Settings:
     add("--grpc_port", type=_port, default=8081, help="gRPC port")
     add("--max_body_mib", type=_positive, default=64, help="largest request body, in MiB")
     add("--max_rows", type=_positive, default=100_000, help="most rows in a request")
+    add("--max_explain_rows", type=_positive, default=1_000, help="most rows to explain at once")
+    add(
+        "--unknown_category",
+        choices=("rare", "refuse"),
+        default="rare",
+        help="a category that training did not see is taken for a rare one, or refused",
+    )
+    add("--page", type=_flag, default=False, help="a page at / to try a row by hand")
     add("--threads", type=_positive, default=1, help="threads that score one request")
     add("--grace_seconds", type=_positive, default=10, help="for open requests at the end")
     settings = Settings(**vars(parser.parse_args(arguments)))

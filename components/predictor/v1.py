@@ -1,6 +1,7 @@
 """KServe's V1 protocol: `{"instances": [...]}` in, `{"predictions": [...]}` out."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ LONG_BODY = 4_096
 
 class V1:
     """Reads V1 requests for an engine, and writes the answers."""
+
+    _opening = b'{"predictions":'
 
     def __init__(self, engine: Engine) -> None:
         """Prepare what is the same in every answer."""
@@ -54,21 +57,27 @@ class V1:
         columns = read_instances(payload, engine.schema, engine.max_rows)
         options = NO_WISHES
         if "parameters" in payload:
-            options = read_options(payload["parameters"], engine.task)
+            options = read_options(payload["parameters"], engine.task, engine.classes)
         return Question(engine.reader.read_columns(columns), options)
 
     def answer(self, question: Question, prediction: Prediction) -> bytes:
         """Write the answer."""
-        options = question.options
-        outputs = self._engine.outputs(prediction, options)
-        tail = self._tail if options is NO_WISHES else self._ending(options)
-        return b'{"predictions":' + orjson.dumps(outputs) + tail
+        options, engine = question.options, self._engine
+        if options is NO_WISHES:
+            return self._opening + orjson.dumps(engine.outputs(prediction, options)) + self._tail
+        explanation = None
+        if options.explain:
+            explanation = engine.explain(question.batch.features, prediction, options)
+        outputs = engine.outputs(prediction, options, explanation)
+        return self._opening + orjson.dumps(outputs) + self._ending(options)
 
     def _ending(self, options: Options) -> bytes:
         about: dict[str, Any] = dict(self._about)
         threshold = self._engine.threshold if options.threshold is None else options.threshold
         if threshold is not None:
             about["threshold"] = threshold
+        if options.explain:
+            about["space"] = self._engine.space
         return b"," + orjson.dumps(about)[1:]
 
     def _numbers(self, body: bytes) -> Batch | None:
@@ -91,3 +100,18 @@ class V1:
         del document, rows
         self._local.parser = parser
         return Batch(numbers)
+
+
+class V1Explain(V1):
+    """Reads V1 requests of the path `:explain`, which are those to predict, and writes answers."""
+
+    _opening = b'{"explanations":'
+
+    def read(self, body: bytes) -> Question:
+        """Read the body of an explain request.
+
+        Raises:
+            Refusal: as that to predict.
+        """
+        question = super().read(body)
+        return replace(question, options=replace(question.options, explain=True))

@@ -189,7 +189,6 @@ def test_a_body_over_the_limit_is_413_and_the_server_goes_on(server, binary, chu
         ("GET", "/v1/models/trips:predict", 405),
         ("DELETE", "/v2/models/trips/infer", 405),
         ("POST", "/v2/models/trips", 405),
-        ("POST", "/v1/models/trips:explain", 501),
         ("GET", "/nothing/here", 404),
     ],
 )
