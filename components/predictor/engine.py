@@ -128,7 +128,7 @@ class Engine:
         if explanation is not None:
             reasons = described(explanation, self.schema.names, self._labels, options.top_features)
             for output, reason in zip(outputs, reasons, strict=True):
-                output |= reason
+                output.update(reason)
         return outputs
 
     def output_types(self) -> list[dict[str, Any]]:
@@ -150,8 +150,8 @@ class Engine:
     def metadata(self) -> dict[str, Any]:
         """The V2 model metadata, with what each column may hold and the classes."""
         inputs = self.input_types()
-        for described, column in zip(inputs, self.schema.columns, strict=True):
-            described["parameters"] = {"nullable": column.nullable, **column.details}
+        for told, column in zip(inputs, self.schema.columns, strict=True):
+            told["parameters"] = {"nullable": column.nullable, **column.details}
         outputs = self.output_types()
         if self.task != "regression":
             outputs[1]["parameters"] = self.class_parameters()
