@@ -1,5 +1,6 @@
 """The model behind the protocols: rows that were read in, predictions out, and what it is."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,9 @@ class Engine:
         max_explain_rows: most rows in a request that asks why.
         space: what contributions add up to: "log_odds" or "value".
         schema: the raw columns.
+        plan: what becomes of them.
         reader: makes features of their cells.
+        observe: is told of every batch that was scored, also from threads.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class Engine:
         self.space = "value" if self.task == "regression" else "log_odds"
         self.schema: Schema = schema_of(signature)
         self._scorer = Scorer(package.booster, signature)
-        plan = self._scorer.plan
+        self.plan = plan = self._scorer.plan
+        self.observe: Callable[[np.ndarray, Prediction], None] | None = None
         self.reader = FeatureReader(self.schema, plan, refuse_unknown=refuse_unknown)
         transform = plan.row_transformer()
         golden = np.stack([transform(row) for row in package.golden["rows"]])
@@ -69,7 +73,10 @@ class Engine:
 
     def score(self, features: np.ndarray) -> Prediction:
         """Score rows: float64 of shape (n, k), as the reader makes them."""
-        return self._scorer.score_margins(self._margins(to_float32(features)))
+        prediction = self._scorer.score_margins(self._margins(to_float32(features)))
+        if self.observe is not None:
+            self.observe(features, prediction)
+        return prediction
 
     def wished(self, prediction: Prediction, options: Options) -> Prediction:
         """The prediction with the labels of the threshold that the request asks for."""
