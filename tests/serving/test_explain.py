@@ -113,9 +113,9 @@ def test_features_of_one_column_are_summed(binary):
     engine = Engine(load_package(binary.path))
     plan = binary.scorer.plan
     assert len(plan.feature_names) > len(plan.columns)
-    batch = engine.reader.read_rows(binary.rows[:4])
-    explanation = engine.explain(batch.features, engine.score(batch.features), NO_WISHES)
-    shares = engine._explainer._shares(batch.features.astype(np.float32))
+    rows = plan.transform(binary.table.slice(0, 4))
+    explanation = engine.explain(rows, engine.score(rows), NO_WISHES)
+    shares = engine._explainer._shares(rows)
     for column, total in zip(plan.columns, explanation.contributions.T, strict=True):
         slots = [plan.feature_names.index(name) for name in column.outputs]
         np.testing.assert_allclose(total, shares[:, slots].sum(axis=1), atol=1e-5)
