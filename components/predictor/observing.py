@@ -1,0 +1,124 @@
+"""One request as those see it who count, log, trace and keep it."""
+
+import itertools
+import os
+from collections.abc import Awaitable, Sequence
+from random import random
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from shipway.components.predictor.bodies import Headers, Message, Scope, Send
+from shipway.components.predictor.metrics import Metrics
+from shipway.components.predictor.questions import Question
+from shipway.components.predictor.request_log import RequestLog
+
+if TYPE_CHECKING:
+    from shipway.components.predictor.payload_log import PayloadLog
+    from shipway.components.predictor.tracing import Tracer
+
+OTHER = "other"
+GONE = 499  # nobody was there to be answered
+MAX_ID = 128
+
+
+class Exchange:
+    """A request and its answer; times are those of `perf_counter`, 0.0 before it came to that.
+
+    Attributes:
+        scope: the request.
+        request_id: the caller's, or one that was made for it.
+        kind: "v1_predict", "v2_infer", "explain", "grpc" or "other".
+        status: of the answer.
+        cause: one word for why it was refused or failed; "" when it was answered.
+        question: what was read.
+        body: what came.
+        answer: what was sent: the last part of it.
+        headers: those of the answer.
+        sent: the bytes of the answer.
+        began: when its head was there.
+        received: when its body was there.
+        read: when it was read and checked.
+        scored: when the model had answered.
+        answered: when the answer was written.
+        trace_id: of its span; "" when it is not traced.
+    """
+
+    __slots__ = (
+        "_send", "answer", "answered", "began", "body", "cause", "headers", "kind", "question",
+        "read", "received", "request_id", "scope", "scored", "sent", "status", "trace_id",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, send: Send, request_id: bytes) -> None:
+        """Begin."""
+        self.scope = scope
+        self._send = send
+        self.request_id = request_id
+        self.kind = OTHER
+        self.status = GONE
+        self.cause = self.trace_id = ""
+        self.question: Question | None = None
+        self.body = self.answer = b""
+        self.headers: Headers = []
+        self.sent = 0
+        self.received = self.read = self.scored = self.answered = 0.0
+        self.began = perf_counter()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a part of the answer; the first carries the request's id."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
+            self.headers = message["headers"] = headers
+        else:
+            self.answer = message.get("body", b"")
+            self.sent += len(self.answer)
+        return self._send(message)
+
+
+class Observer:
+    """Sees every request twice: when it begins, and when it is over."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        log: RequestLog,
+        tracer: "Tracer | None" = None,
+        payloads: "PayloadLog | None" = None,
+    ) -> None:
+        """Take those who want to know; the last two may be absent."""
+        self.metrics = metrics
+        self._log = log
+        self._share = log.share
+        self._tracer = tracer
+        self._payloads = payloads
+        self._prefix = os.urandom(8).hex().encode()
+        self._next = itertools.count(1).__next__
+
+    def begin(self, scope: Scope, send: Send) -> Exchange:
+        """A request has come."""
+        self.metrics.in_flight += 1
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _is_plain(value):
+                return Exchange(scope, send, value)
+        return Exchange(scope, send, b"%s-%x" % (self._prefix, self._next()))
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over."""
+        ended = perf_counter()
+        self.metrics.finished(exchange, ended)
+        if self._tracer is not None:
+            self._tracer.record(exchange, ended)
+        if exchange.status >= 500 or random() < self._share:
+            self._log.write(exchange, ended)
+        if self._payloads is not None and exchange.kind != OTHER:
+            self._payloads.offer(exchange, ended)
+
+
+def _is_plain(value: bytes) -> bool:
+    """Whether a caller's id may go into headers and logs."""
+    return 0 < len(value) <= MAX_ID and value.isascii() and value.decode("ascii").isprintable()
+
+
+def header_of(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str:
+    """A header as text, or ""."""
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
