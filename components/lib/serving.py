@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.parse import unquote, urlparse
 from urllib.request import ProxyHandler, build_opener
 
+from shipway.components.lib import handover
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.model_package import load_manifest, verify_files
@@ -46,6 +47,7 @@ class ServingRecord:
         pid: of the server process; local only.
         process_start: start time of that process, so that a reused pid is never mistaken for it.
         log: file that the process logs to.
+        handover: Unix socket at which the process gives its listening socket to the next one.
         started: ISO 8601 in UTC.
         namespace: kserve only.
         stable_endpoint: base URL that callers use once it is released; kserve only.
@@ -64,6 +66,7 @@ class ServingRecord:
     pid: int = 0
     process_start: str = ""
     log: str = ""
+    handover: str = ""
     started: str = ""
     namespace: str = ""
     stable_endpoint: str = ""
@@ -130,7 +133,27 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def start_server(record: ServingRecord, path: Path, interpreter: Path) -> ServingRecord:
+def take_listener(record: ServingRecord) -> socket.socket:
+    """Take a copy of the socket on which a running server listens.
+
+    Raises:
+        EndpointError: the server does not give it.
+    """
+    try:
+        return handover.take(Path(record.handover))
+    except OSError as error:
+        raise EndpointError(
+            f"The server of '{record.model_name}' at {record.endpoint} does not hand over its port "
+            f"({error}). Stop it first: shipway stop {record.model_name}."
+        ) from error
+
+
+def start_server(
+    record: ServingRecord,
+    path: Path,
+    interpreter: Path,
+    listener: socket.socket | None = None,
+) -> ServingRecord:
     """Start a model server as a process that outlives this one, and wait until it is ready.
 
     The record is written before the server is ready, so that an interruption loses no process.
@@ -139,6 +162,7 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
         record: what to serve; its port and model_dir count.
         path: for the record; the log goes beside it.
         interpreter: Python of the serve environment.
+        listener: of the server that this one replaces; None for a port of its own.
 
     Returns:
         The record with process and URLs.
@@ -152,7 +176,11 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
     log = folder / f"{moment:%Y%m%d-%H%M%S}-{record.version or 'dir'}-{record.port}.log"
     command = [str(interpreter), "-m", "shipway.components.predictor"]
     command += ["--model_dir", record.model_dir, "--model_name", record.model_name]
-    command += ["--http_port", str(record.port), "--host", HOST, "--reuse_port", "true"]
+    command += ["--handover", str(log.with_suffix(".sock")), "--host", HOST]
+    if listener:
+        command += ["--http_fd", str(listener.fileno())]
+    else:
+        command += ["--http_port", str(record.port)]
     if record.version:
         command += ["--model_version", record.version]
     # The folder for temporary files is the step's and goes with it.
@@ -165,6 +193,7 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
             stderr=output,
             env=variables,
             start_new_session=True,
+            pass_fds=[listener.fileno()] if listener else [],
         )
     base = f"http://{HOST}:{record.port}"
     started = replace(
@@ -173,6 +202,7 @@ def start_server(record: ServingRecord, path: Path, interpreter: Path) -> Servin
         pid=process.pid,
         process_start=process_start(process.pid),
         log=str(log),
+        handover=str(log.with_suffix(".sock")),
         started=moment.isoformat(timespec="seconds"),
     )
     try:

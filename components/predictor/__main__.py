@@ -2,11 +2,12 @@
 
 import gc
 import logging
+import os
 import sys
 import time
 
 from shipway.components.lib.errors import ShipwayError
-from shipway.components.predictor.listener import bind
+from shipway.components.predictor.listener import bind, inherit
 from shipway.components.predictor.settings import Settings, parse_settings
 
 logger = logging.getLogger("shipway.components.predictor")
@@ -39,7 +40,11 @@ def main() -> int:
 
 
 def _serve(settings: Settings, began: float) -> None:
-    listener = bind(settings.host, settings.http_port, settings.reuse_port)
+    listener = (
+        bind(settings.host, settings.http_port)
+        if settings.http_fd < 0
+        else inherit(settings.http_fd)
+    )
     from shipway.components.predictor.loading import load_engine
 
     engine = load_engine(settings)
@@ -52,18 +57,22 @@ def _serve(settings: Settings, began: float) -> None:
         gc.collect()
         gc.freeze()  # what the imports made stays: a collection need not look at it again
         logger.info(
-            "Model '%s' %s(%s) answers on http://%s:%d/v1/models/%s:predict after %.1f s.",
+            "Model '%s' %s(%s) answers on %s://%s:%d/v1/models/%s:predict after %.1f s.",
             engine.name,
             f"version {engine.version} " if engine.version else "",
             engine.digest[:12],
+            "https" if settings.ssl_certfile else "http",
             f"[{host}]" if ":" in host else host,
             port,
             engine.name,
             time.monotonic() - began,
         )
 
-    Server(settings).run(engine, listener, announce)
+    at_work = Server(settings).run(engine, listener, announce)
     logger.info("Stopped.")
+    if at_work:  # a thread cannot be stopped, and would keep the process
+        logging.shutdown()
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.refusals import Refusal
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+BINARY_TYPE = b"application/octet-stream"
 JSON_TYPES = (b"", b"application/json", b"text/json")
 DRAINED = 4
 
@@ -28,18 +30,40 @@ def header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
-def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse a body that says that it is not plain JSON in UTF-8, as 415."""
+def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Refuse a body that says that it is not plain JSON in UTF-8, as 415.
+
+    Returns:
+        How many bytes of it are JSON, when the bytes of tensors come after it; None for all.
+    """
+    json_length = None
+    opaque = False
     for name, value in headers:
         if name == b"content-type":
             if value not in JSON_TYPES:
-                _check_content_type(value.lower())
+                kind = value.lower()
+                opaque = kind == BINARY_TYPE
+                if not opaque:
+                    _check_content_type(kind)
         elif name == b"content-encoding":
             if value.lower() not in (b"", b"identity"):
                 came = value.decode("latin-1")[:60]
                 raise Refusal(f"The body must not be compressed; '{came}' came.", 415)
         elif name == b"inference-header-content-length":
-            raise Refusal("This server takes JSON tensors, not binary ones; send 'data'.", 415)
+            json_length = _json_length(value)
+    if opaque and json_length is None:
+        _check_content_type(BINARY_TYPE)
+    return json_length
+
+
+def _json_length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 15:
+        came = value.decode("latin-1")[:60]
+        raise Refusal(
+            "The header 'Inference-Header-Content-Length' must be the length of the JSON, a whole "
+            f"number; '{came}' came."
+        )
+    return int(value)
 
 
 def _check_content_type(value: bytes) -> None:
@@ -57,32 +81,39 @@ def _check_content_type(value: bytes) -> None:
         raise Refusal(f"The body must be UTF-8; '{charset.decode('latin-1')[:60]}' came.", 415)
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int, limits: Limits) -> bytes:
     """The whole body of a request.
 
     Raises:
-        Refusal: it is larger than `limit` bytes (413).
+        Refusal: it is larger than `limit` bytes (413), or too much is being read already (503).
         ConnectionError: the client went away.
     """
     declared = header(scope, b"content-length")
     expects = header(scope, b"expect").lower() == b"100-continue"
     if declared.isdigit() and int(declared) > limit and expects:
         raise _too_large(limit)  # nothing was sent yet
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = held = 0
     more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionError("the client went away")
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= limit:
-            parts.append(part)
-        else:  # read on for a while and forget: an early answer is lost by many clients
-            parts = []
-            if size > DRAINED * limit:
-                break
-        more = message.get("more_body", False)
+    try:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("the client went away")
+            part = message.get("body", b"")
+            size += len(part)
+            more = message.get("more_body", False)
+            if size <= limit:
+                parts.append(part)
+                if more:
+                    limits.hold(len(part))
+                    held += len(part)
+            else:  # read on for a while and forget: an early answer is lost by many clients
+                parts = []
+                if size > DRAINED * limit:
+                    break
+    finally:
+        limits.release(held)
     if size > limit:
         raise _too_large(limit)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -5,7 +5,6 @@ are limited, content types are understood, every error has one shape, and the ro
 unload models are shut: in KServe they are open to anyone.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -19,7 +18,9 @@ import orjson
 from shipway.components import __version__
 from shipway.components.lib.scoring import Prediction
 from shipway.components.predictor.batching import Batcher
+from shipway.components.predictor.binary import EXTENSION, BinaryBody
 from shipway.components.predictor.bodies import (
+    BINARY_TYPE,
     Headers,
     Receive,
     Scope,
@@ -31,6 +32,8 @@ from shipway.components.predictor.bodies import (
     with_headers,
 )
 from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.health import Health
+from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.questions import Question
 from shipway.components.predictor.refusals import Refusal
 from shipway.components.predictor.v1 import V1, V1Explain
@@ -53,8 +56,8 @@ Timed = Callable[[], AbstractContextManager[Any]]
 class Protocol(Protocol_):
     """What reads the requests of a protocol and writes its answers."""
 
-    def read(self, body: bytes) -> Question:
-        """Read a body, or raise Refusal."""
+    def read(self, body: bytes, json_length: int | None = None) -> Question:
+        """Read a body, or raise Refusal; after so many bytes of JSON come those of tensors."""
 
     def answer(self, question: Question, prediction: Prediction) -> bytes:
         """Write the answer."""
@@ -63,7 +66,15 @@ class Protocol(Protocol_):
 class Gateway:
     """Answers predictions and metadata; hands the rest to the application behind it."""
 
-    def __init__(self, app: App, engine: Engine, max_body_bytes: int, timed: Timed) -> None:
+    def __init__(
+        self,
+        app: App,
+        engine: Engine,
+        max_body_bytes: int,
+        timed: Timed,
+        limits: Limits,
+        health: Health,
+    ) -> None:
         """Stand in front of an application.
 
         Args:
@@ -71,11 +82,14 @@ class Gateway:
             engine: the model.
             max_body_bytes: the largest body that is read.
             timed: gives a context manager that measures one prediction.
+            limits: of what is answered at once.
+            health: answers the health routes.
         """
         self._app = app
         self._engine = engine
         self._timed = timed
         self._limit = max_body_bytes
+        self._limits, self._health = limits, health
         self._batcher = Batcher(engine.score)
         self._v1, self._v2 = V1(engine), V2(engine)
         self._v1_explain = V1Explain(engine)
@@ -111,22 +125,25 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].rstrip("/")
+        if scope["method"] in ("GET", "HEAD") and (told := self._health.answer(path)):
+            await reply(send, 200, told)
+            return
         if path.startswith("/v2/repository"):
             raise Refusal("This server serves one model; deploy a version to change it.", 404)
         if match := V1_MODEL.fullmatch(path):
-            self._check_model(match["name"], match["version"])
+            self._engine.check_asked(match["name"], match["version"])
             protocol = self._v1_explain if match["verb"] == "explain" else self._v1
             await self._predict(protocol, scope, receive, send)
             return
         if path == "/v2" and scope["method"] == "GET":
-            about = {"name": "shipway", "version": __version__, "extensions": []}
+            about = {"name": "shipway", "version": __version__, "extensions": [EXTENSION]}
             await reply(send, 200, orjson.dumps(about))
             return
         match = V2_MODEL.fullmatch(path)
         if match is None:
             await self._app(scope, receive, one_error_shape(send))
             return
-        self._check_model(match["name"], match["version"])
+        self._engine.check_asked(match["name"], match["version"])
         if match["rest"] == "/infer":
             await self._predict(self._v2, scope, receive, send)
         elif match["rest"] == "" and scope["method"] == "GET":
@@ -136,46 +153,45 @@ class Gateway:
             scope = {**scope, "path": bare, "raw_path": quote(bare).encode()}
             await self._app(scope, receive, one_error_shape(send))
 
-    def _check_model(self, name: str, version: str | None = None) -> None:
-        if name != self._engine.name:
-            raise Refusal(
-                f"There is no model '{name[:60]}' here; this server has '{self._engine.name}'.", 404
-            )
-        if version is not None and version != self._engine.version:
-            raise Refusal(
-                f"Model '{name}' has no version '{version[:60]}' here; this server has "
-                f"'{self._engine.version}'.",
-                404,
-            )
-
     async def _predict(
         self, protocol: Protocol, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if scope["method"] != "POST":
             raise Refusal(f"A prediction is a POST; {scope['method']} came.", 405)
-        check_headers(scope["headers"])
-        body = await read_body(scope, receive, self._limit)
-        with self._timed():
-            if len(body) <= INLINE_BYTES:
-                question = protocol.read(body)
-                prediction = await self._batcher.submit(question.batch.features)
-                if question.options.explain:  # milliseconds a row
-                    loop = asyncio.get_running_loop()
-                    content = await loop.run_in_executor(
-                        None, protocol.answer, question, prediction
+        json_length = check_headers(scope["headers"])
+        if json_length is not None and protocol is not self._v2:
+            raise Refusal("V1 takes JSON alone; tensors as bytes go by V2.", 415)
+        body = await read_body(scope, receive, self._limit, self._limits)
+        self._limits.enter()
+        try:
+            with self._timed():
+                if len(body) <= INLINE_BYTES:
+                    question = protocol.read(body, json_length)
+                    prediction = await self._batcher.submit(question.batch.features)
+                    if question.options.explain:  # milliseconds a row
+                        content = await self._limits.run(
+                            protocol.answer, question, prediction, size=len(body)
+                        )
+                    else:
+                        content = protocol.answer(question, prediction)
+                else:  # longer work would hold up health checks and the other requests
+                    content = await self._limits.run(
+                        self._work, protocol, body, json_length, size=len(body)
                     )
-                else:
-                    content = protocol.answer(question, prediction)
-            else:  # longer work would hold up health checks and the other requests
-                loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(None, self._work, protocol, body)
+        finally:
+            self._limits.leave()
         await self._reply(send, 200, content)
 
-    def _work(self, protocol: Protocol, body: bytes) -> bytes:
-        question = protocol.read(body)
+    def _work(self, protocol: Protocol, body: bytes, json_length: int | None) -> bytes:
+        question = protocol.read(body, json_length)
         return protocol.answer(question, self._engine.score(question.batch.features))
 
     async def _reply(self, send: Send, status: int, content: bytes) -> None:
         headers = [*self._json_headers, (b"content-length", b"%d" % len(content))]
+        if status == 503:
+            headers.append((b"retry-after", b"1"))
+        if type(content) is BinaryBody:
+            headers[0] = (b"content-type", BINARY_TYPE)
+            headers.append((b"inference-header-content-length", b"%d" % content.json_length))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})

@@ -9,14 +9,26 @@ import socket
 from shipway.components.lib.errors import EndpointError
 
 
-def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
+def inherit(descriptor: int) -> socket.socket:
+    """The socket that the process was started with.
+
+    Raises:
+        EndpointError: the descriptor is no socket.
+    """
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise EndpointError(
+            f"--http_fd {descriptor} is no socket that this process inherited ({error})."
+        ) from error
+
+
+def bind(host: str, port: int) -> socket.socket:
     """Bind a TCP socket.
 
     Args:
         host: an address of this machine, "0.0.0.0" for all.
         port: 0 takes a free one.
-        reuse_port: let another server that was started so share the port: connections go to
-            whichever listens, so that one can be replaced by the other.
 
     Raises:
         EndpointError: the port is taken, may not be used, or the address is not of this machine.
@@ -24,8 +36,6 @@ def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if reuse_port:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -1,8 +1,12 @@
 """KServe's `ModelServer`, on one address of our choice and behind our gateway."""
 
 import asyncio
+import contextlib
+import functools
+import signal
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -12,8 +16,13 @@ from kserve.metrics import PREDICT_HIST_TIME, get_labels
 from kserve.model_server import app as sdk_app
 from kserve.protocol.rest.server import RESTServer
 
+from shipway.components.lib.handover import Offer
+from shipway.components.predictor.connection import Connection, Guard
+from shipway.components.predictor.drain import Drain
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.gateway import Gateway
+from shipway.components.predictor.health import Health
+from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.model import ShipwayModel
 from shipway.components.predictor.settings import Settings
 
@@ -29,6 +38,11 @@ class _Uvicorn(uvicorn.Server):
         await super().startup(sockets)
         self._listening()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the drain."""
+        yield
+
 
 class _Rest(RESTServer):  # type: ignore[misc]  # the SDK is not typed
     """The SDK's REST server, on an open socket, without its log lines for each request."""
@@ -38,21 +52,29 @@ class _Rest(RESTServer):  # type: ignore[misc]  # the SDK is not typed
         server: "Server",
         listener: socket.socket,
         gateway: Gateway,
+        guard: Guard,
         listening: Callable[[], None],
     ) -> None:
+        settings = server.settings_
         super().__init__(
             "kserve.model_server:app",
             server.dataplane,
             server.model_repository_extension,
             listener.getsockname()[1],
             grace_period=server.grace_period,
+            timeout_keep_alive=settings.keep_alive_seconds,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
         )
         self._listener = listener
+        self.config.http = functools.partial(Connection, guard)
+        self.config.ssl_ca_certs = settings.ssl_ca_certs
+        self.config.ssl_cert_reqs = ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE
         self.config.app = gateway
         self.config.access_log = False
         self.config.server_header = False
         self.config.ws = "none"
-        self._server = _Uvicorn(self.config, listening)
+        self._server = self.uvicorn_ = _Uvicorn(self.config, listening)
 
     def _add_middlewares(self, app: object) -> None:
         """Leave out the SDK's timing middleware: it is 12 % of a request and two log lines."""
@@ -74,25 +96,48 @@ class Server(ModelServer):  # type: ignore[misc]
             enable_latency_logging=False,
             grace_period=settings.grace_seconds,
         )
-        self._settings = settings
+        self.settings_ = settings
 
-    def run(self, engine: Engine, listener: socket.socket, listening: Callable[[], None]) -> None:
+    def run(self, engine: Engine, listener: socket.socket, listening: Callable[[], None]) -> bool:
         """Answer on a bound socket until SIGTERM or SIGINT; open requests are finished first.
 
         Args:
             engine: the model, proven.
             listener: the socket.
             listening: called once the first request can come.
+
+        Returns:
+            Whether a thread still works on what nobody waits for any more.
         """
+        settings = self.settings_
         self._register_and_check_atleast_one_model_is_ready([ShipwayModel(engine)])
         timer = PREDICT_HIST_TIME.labels(**get_labels(engine.name))
-        gateway = Gateway(sdk_app, engine, self._settings.max_body_bytes, timer.time)
-        self.servers.append(_Rest(self, listener, gateway, listening).start())
-        if self.enable_grpc:
-            self.servers.append(self._grpc().start(self.max_threads))
-        self.register_signal_handler()
+        health = Health(engine.name, engine.version)
+        limits = Limits(settings.max_concurrent, settings.max_body_bytes, settings.timeout_seconds)
+        guard = Guard(settings.header_seconds, settings.transfer_seconds, settings.max_connections)
+        gateway = Gateway(sdk_app, engine, settings.max_body_bytes, timer.time, limits, health)
+        offer = Offer(settings.handover, listener) if settings.handover else None
+
+        def started() -> None:
+            guard.start(rest.uvicorn_.server_state.connections)
+            drain.listen()
+            listening()
+
+        rest = _Rest(self, listener, gateway, guard, started)
+        drain = Drain(rest.uvicorn_, guard, health, settings.drain_seconds, offer, settings.http_fd)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve())
+            runner.run(self._answer(rest))
+        limits.close()
+        return limits.running > 0
+
+    async def _answer(self, rest: _Rest) -> None:
+        """Serve REST until the drain ends it, and gRPC as long."""
+        if self.enable_grpc:
+            self.servers.append(asyncio.create_task(self._grpc().start(self.max_threads)))
+        await rest.start()
+        if self.enable_grpc:
+            await self._grpc_server.stop(signal.SIGTERM)
+        await self._serve()
 
     def _grpc(self) -> Any:
         from kserve.model_server import GRPCServer, args

@@ -16,7 +16,8 @@ class Settings:
     model_version: str = ""
     host: str = "127.0.0.1"
     http_port: int = 8080
-    reuse_port: bool = False
+    http_fd: int = -1
+    handover: Path | None = None
     enable_grpc: bool = False
     grpc_port: int = 8081
     max_body_mib: int = 64
@@ -25,7 +26,18 @@ class Settings:
     unknown_category: str = "rare"
     page: bool = False
     threads: int = 1
+    max_concurrent: int = 512
+    max_connections: int = 2048
+    timeout_seconds: int = 30
+    header_seconds: int = 10
+    transfer_seconds: int = 60
+    keep_alive_seconds: int = 65
+    drain_seconds: int = 0
     grace_seconds: int = 10
+    workers: int = 1
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_ca_certs: Path | None = None
 
     @property
     def max_body_bytes(self) -> int:
@@ -47,7 +59,8 @@ def parse_settings(arguments: list[str]) -> Settings:
     add("--model_version", default="", help="version that answers and URLs carry")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     add("--http_port", type=_port, default=8080, help="REST port; 0 takes a free one")
-    add("--reuse_port", type=_flag, default=False, help="share the port with another server")
+    add("--http_fd", type=_count, default=-1, help="inherited socket, in place of host and port")
+    add("--handover", type=Path, help="Unix socket: gives the REST socket to the next server")
     add("--enable_grpc", type=_flag, default=False, help="V2 gRPC too, on every interface")
     add("--grpc_port", type=_port, default=8081, help="gRPC port")
     add("--max_body_mib", type=_positive, default=64, help="largest request body, in MiB")
@@ -61,14 +74,64 @@ def parse_settings(arguments: list[str]) -> Settings:
     )
     add("--page", type=_flag, default=False, help="a page at / to try a row by hand")
     add("--threads", type=_positive, default=1, help="threads that score one request")
-    add("--grace_seconds", type=_positive, default=10, help="for open requests at the end")
+    _add_limits(parser)
+    _add_tls(parser)
     settings = Settings(**vars(parser.parse_args(arguments)))
+    _refuse_together(parser, settings)
+    return settings
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "limits", "A client that is too slow gets 408, one too many 503 with Retry-After."
+    ).add_argument
+    add("--max_concurrent", type=_positive, default=512, help="requests answered at once")
+    add("--max_connections", type=_positive, default=2048, help="open connections")
+    add("--timeout_seconds", type=_positive, default=30, help="for work on one request: then 504")
+    add("--header_seconds", type=_positive, default=10, help="for the headers to come whole")
+    add("--transfer_seconds", type=_positive, default=60, help="for a body, and for an answer")
+    add("--keep_alive_seconds", type=_positive, default=65, help="for a connection that is idle")
+    add(
+        "--drain_seconds",
+        type=_count,
+        default=0,
+        help="after SIGTERM: say that it is not ready, and keep answering for so long",
+    )
+    add("--grace_seconds", type=_positive, default=10, help="for open requests at the end")
+    add(
+        "--workers",
+        type=_positive,
+        default=1,
+        help="processes, each with a model of its own; /metrics is that of the one that answers",
+    )
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "TLS", "For REST; gRPC has none, and is refused with it."
+    ).add_argument
+    add("--ssl_certfile", type=Path, help="certificate chain of the server, PEM")
+    add("--ssl_keyfile", type=Path, help="its private key, PEM, without a password")
+    add(
+        "--ssl_ca_certs", type=Path, help="CA of clients, PEM: every client must show a certificate"
+    )
+
+
+def _refuse_together(parser: argparse.ArgumentParser, settings: Settings) -> None:
+    """End the process where flags contradict each other."""
     if settings.enable_grpc and settings.host not in ("0.0.0.0", "::"):
         parser.error(
             f"--enable_grpc true listens on every interface, and --host is {settings.host}; "
             "set --host 0.0.0.0 too, or leave gRPC off"
         )
-    return settings
+    if (settings.ssl_certfile is None) != (settings.ssl_keyfile is None):
+        parser.error("--ssl_certfile and --ssl_keyfile go together; give both")
+    if settings.ssl_ca_certs and not settings.ssl_certfile:
+        parser.error("--ssl_ca_certs asks clients for certificates; give --ssl_certfile too")
+    if settings.ssl_certfile and settings.enable_grpc:
+        parser.error("gRPC would go unencrypted beside TLS; leave --enable_grpc off")
+    if settings.workers > 1 and (settings.enable_grpc or settings.handover):
+        parser.error("--workers above 1 goes with neither --enable_grpc nor --handover")
 
 
 def _flag(text: str) -> bool:
@@ -80,6 +143,12 @@ def _flag(text: str) -> bool:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of 1 or more")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of 0 or more")
     return int(text)
 
 

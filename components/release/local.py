@@ -1,5 +1,6 @@
-"""Release on this machine: the new server joins the callers' port before the old one leaves it."""
+"""Release on this machine: the new server takes over the callers' port, and no request is lost."""
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -16,8 +17,9 @@ SETTLE_SECONDS = 10.0
 def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str) -> None:
     """Let a proven candidate take over the port that callers use.
 
-    Both servers share the port for a moment (SO_REUSEPORT), so that no connection is refused. The
-    champion's pointer moves while the old server still answers: when it cannot, the new one goes.
+    The old server hands over the socket on which it listens: for a moment both accept from one
+    queue, so that no connection is refused or reset. The champion's pointer moves while the old
+    server still answers: when it cannot, the new one goes.
 
     Raises:
         EndpointError: the new server does not become ready, or does not answer in the end.
@@ -29,11 +31,16 @@ def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str)
         store.promote(name, candidate.version, candidate.champion or None, live.endpoint)
         serving.stop_role(folder, name, serving.CANDIDATE)
         return
-    following = serving.start_server(
-        replace(candidate, port=candidate.stable_port),
-        serving.record_path(folder, name, serving.NEXT),
-        Path(sys.executable),
-    )
+    with contextlib.ExitStack() as until_started:
+        listener = None
+        if live and live.is_running and live.port == candidate.stable_port:
+            listener = until_started.enter_context(serving.take_listener(live))
+        following = serving.start_server(
+            replace(candidate, port=candidate.stable_port),
+            serving.record_path(folder, name, serving.NEXT),
+            Path(sys.executable),
+            listener,
+        )
     store.promote(name, candidate.version, candidate.champion or None, following.endpoint)
     following.save(serving.record_path(folder, name, serving.LIVE))
     serving.record_path(folder, name, serving.NEXT).unlink(missing_ok=True)
