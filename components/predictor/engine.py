@@ -71,6 +71,18 @@ class Engine:
         self._margins = FastMargins(package.booster, golden, threads)
         self._explainer = Explainer(package.booster, plan, threads)
 
+    def check_asked(self, name: str, version: str | None = None) -> None:
+        """Refuse a request for another model, or for another version of it, as 404."""
+        if name != self.name:
+            raise Refusal(
+                f"There is no model '{name[:60]}' here; this server has '{self.name}'.", 404
+            )
+        if version and version != self.version:
+            has = f"'{self.version}'" if self.version else "one without a version"
+            raise Refusal(
+                f"Model '{name}' has no version '{version[:60]}' here; this server has {has}.", 404
+            )
+
     def score(self, features: np.ndarray) -> Prediction:
         """Score rows: float64 of shape (n, k), as the reader makes them."""
         prediction = self._scorer.score_margins(self._margins(to_float32(features)))

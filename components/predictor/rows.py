@@ -1,4 +1,7 @@
-"""V1 requests: `{"instances": [...]}` with rows as objects by column name, or as lists in order."""
+"""V1 requests: `{"instances": [...]}` with rows as objects by column name, or as lists in order.
+
+Or `{"inputs": {...}}` with a list of cells for each column.
+"""
 
 from typing import Any
 
@@ -24,9 +27,11 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
     """
     if not isinstance(payload, dict):
         raise Refusal(f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.")
+    if "inputs" in payload:
+        return _from_columns(payload, schema, max_rows)
     if "instances" not in payload:
         held = listed([str(key) for key in payload]) or "nothing"
-        raise Refusal(f"The body has no 'instances', but {held}: {EXAMPLE}.")
+        raise Refusal(f"The body has no 'instances' and no 'inputs', but {held}: {EXAMPLE}.")
     rows = payload["instances"]
     if not isinstance(rows, list):
         raise Refusal(f"'instances' must be a list of rows; {shown(rows)} came: {EXAMPLE}.")
@@ -41,6 +46,38 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
         raise Refusal(f"Row 0 must be an object or a list; {shown(rows[0])} came: {EXAMPLE}.")
     return {
         column.name: column.check(columns[column.name], _place(column.name))
+        for column in schema.columns
+    }
+
+
+def _from_columns(payload: dict[str, Any], schema: Schema, max_rows: int) -> dict[str, list[Any]]:
+    if "instances" in payload:
+        raise Refusal("The body has 'instances' and 'inputs'; send rows or columns, not both.")
+    given = payload["inputs"]
+    if not isinstance(given, dict):
+        raise Refusal(
+            f"'inputs' must be an object with a list of values for each column; {shown(given)} "
+            "came. Rows go as 'instances'."
+        )
+    for name in schema.names:
+        if name not in given:
+            raise schema.missing("The request", name, list(given))
+    first = schema.names[0]
+    for name, cells in given.items():
+        if name not in schema.known:
+            raise schema.unknown("The request", name)
+        if not isinstance(cells, list):
+            raise Refusal(f"Column '{name}' must be a list of values; {shown(cells)} came.")
+        if isinstance(given[first], list) and len(cells) != len(given[first]):
+            raise Refusal(
+                f"Column '{name}' has {len(cells)} values and column '{first}' has "
+                f"{len(given[first])}; all columns of a request must have the same."
+            )
+    if not given[first]:
+        raise Refusal("The columns of 'inputs' are empty; there is nothing to predict.")
+    check_row_count(len(given[first]), max_rows)
+    return {
+        column.name: column.check(given[column.name], _place(column.name))
         for column in schema.columns
     }
 

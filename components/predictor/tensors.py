@@ -1,64 +1,45 @@
-"""V2 requests: `{"inputs": [...]}` with one tensor a raw column, of shape [n] or [n, 1]."""
+"""V2 requests: one tensor a raw column, of shape [n] or [n, 1], or one matrix of all of them."""
 
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from shipway.components.predictor.binary import decode
 from shipway.components.predictor.columns import DATATYPES, InputColumn, Place, Schema
+from shipway.components.predictor.datatypes import (
+    CELLS,
+    Tensor,
+    as_floats,
+    check_datatype,
+    is_known,
+)
+from shipway.components.predictor.features import Cells
+from shipway.components.predictor.matrix import is_matrix, read_matrix
 from shipway.components.predictor.refusals import Refusal, shown
 from shipway.components.predictor.rows import check_row_count
 
-INTEGERS = {
-    f"{sign}{bits}": (low, high)
-    for bits in (8, 16, 32, 64)
-    for sign, low, high in (
-        ("INT", -(2 ** (bits - 1)), 2 ** (bits - 1) - 1),
-        ("UINT", 0, 2**bits - 1),
-    )
-}
-FLOATS = ("FP64", "FP32", "FP16")
-CELLS: dict[str, frozenset[type]] = {
-    **dict.fromkeys(FLOATS, frozenset({int, float})),
-    **dict.fromkeys(INTEGERS, frozenset({int})),
-    "BYTES": frozenset({str}),
-    "BOOL": frozenset({bool}),
-}
-EXAMPLE = (
-    'send {"inputs": [{"name": "column", "datatype": "FP64", "shape": [n], "data": [...]}, ...]}'
-)
 
+def read_tensors(
+    tensors: list[Tensor], schema: Schema, max_rows: int, null_text: str | None = None
+) -> dict[str, Cells] | np.ndarray:
+    """The cells of a V2 request.
 
-@dataclass(frozen=True)
-class TensorRequest:
-    """A V2 request that was checked.
+    Args:
+        tensors: as they came.
+        schema: the columns that the model takes.
+        max_rows: how many rows a request may hold.
+        null_text: the text that stands for null in tensors of texts.
 
-    Attributes:
-        columns: for each column of the schema, in its order, a list of n cells.
-        request_id: the caller's id, or "".
-        outputs: names of the outputs that were asked for; empty for all.
-    """
-
-    columns: dict[str, list[Any]]
-    request_id: str
-    outputs: list[str]
-
-
-def read_tensors(payload: Any, schema: Schema, max_rows: int) -> TensorRequest:
-    """The cells of a V2 request, column by column.
+    Returns:
+        By column of the schema, in its order, the cells; or all of them, float64 of shape (n, k).
 
     Raises:
-        Refusal: the body is not such a request, or a tensor is not as the schema says.
+        Refusal: a tensor is not as the schema, or as it says itself.
     """
-    if not isinstance(payload, dict):
-        raise Refusal(f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.")
-    inputs = payload.get("inputs")
-    if not isinstance(inputs, list) or not inputs:
-        came = shown(inputs) if "inputs" in payload else "none"
-        raise Refusal(f"'inputs' must be a list of tensors; {came} came: {EXAMPLE}.")
-    request_id = payload.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        raise Refusal(f"'id' must be text; {shown(request_id)} came.")
-    tensors = _by_name(inputs, schema)
-    rows = {name: _rows(tensor, name) for name, tensor in tensors.items()}
+    if is_matrix(tensors, schema):
+        return read_matrix(tensors[0], schema, max_rows)
+    by_name = _by_name(tensors, schema)
+    rows = {name: _rows(tensor) for name, tensor in by_name.items()}
     first = next(iter(rows))
     for name, count in rows.items():
         if count != rows[first]:
@@ -67,96 +48,101 @@ def read_tensors(payload: Any, schema: Schema, max_rows: int) -> TensorRequest:
                 "all tensors of a request must have the same."
             )
     check_row_count(rows[first], max_rows)
-    columns = {column.name: _cells(tensors[column.name], column) for column in schema.columns}
-    return TensorRequest(columns, request_id or "", _asked(payload.get("outputs")))
+    for name, tensor in by_name.items():
+        if name not in schema.by_name:  # it is accepted and not used
+            _check_known(tensor)
+            _decoded(tensor, rows[first])
+    return {
+        column.name: _cells(by_name[column.name], rows[first], column, null_text)
+        for column in schema.columns
+    }
 
 
-def _by_name(inputs: list[Any], schema: Schema) -> dict[str, dict[str, Any]]:
-    tensors: dict[str, dict[str, Any]] = {}
-    for index, tensor in enumerate(inputs):
-        if not isinstance(tensor, dict):
-            raise Refusal(f"Input {index} must be an object; {shown(tensor)} came: {EXAMPLE}.")
-        name = tensor.get("name")
-        if not isinstance(name, str):
-            came = shown(name) if "name" in tensor else "none"
-            raise Refusal(f"Input {index} must have a 'name', which is text; {came} came.")
-        if name in tensors:
-            raise Refusal(f"Column '{name[:60]}' comes twice; send one tensor a column.")
-        tensors[name] = tensor
+def _by_name(tensors: list[Tensor], schema: Schema) -> dict[str, Tensor]:
+    by_name: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if tensor.name in by_name:
+            raise Refusal(f"Column '{tensor.name[:60]}' comes twice; send one tensor a column.")
+        by_name[tensor.name] = tensor
     for name in schema.names:
-        if name not in tensors:
-            raise schema.missing("The request", name, list(tensors))
-    for name in tensors:
+        if name not in by_name:
+            raise schema.missing("The request", name, list(by_name))
+    for name in by_name:
         if name not in schema.known:
             raise schema.unknown("The request", name)
-    return tensors
+    return by_name
 
 
-def _rows(tensor: dict[str, Any], name: str) -> int:
-    """The rows of a tensor, by its shape; its data must be as many."""
-    shape, data = tensor.get("shape"), tensor.get("data")
+def _rows(tensor: Tensor) -> int:
+    """The rows of a tensor, by its shape; cells that can be counted must be as many."""
+    shape, data = tensor.shape, tensor.data
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not whole or shape is None or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
+    if not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
         came = repr(shape)[:60] if isinstance(shape, list) else shown(shape)
-        raise Refusal(f"Column '{name}' must have the shape [n] or [n, 1]; {came} came.")
-    if not isinstance(data, list):
-        binary = (
-            isinstance(tensor.get("parameters"), dict)
-            and "binary_data_size" in (tensor["parameters"])
+        raise Refusal(f"Column '{tensor.name}' must have the shape [n] or [n, 1]; {came} came.")
+    if not shape[0]:
+        raise Refusal(f"Column '{tensor.name}' has no row; there is nothing to predict.")
+    if not isinstance(data, (list, np.ndarray, bytes, memoryview)):
+        raise Refusal(f"Column '{tensor.name}' must have 'data', a list; {shown(data)} came.")
+    if isinstance(data, (list, np.ndarray)) and len(data) != shape[0]:
+        raise Refusal(
+            f"Column '{tensor.name}' has the shape {shape} and {len(data)} values; they differ."
         )
-        cure = " This server takes JSON tensors, not binary ones." if binary else ""
-        raise Refusal(f"Column '{name}' must have 'data', a list; {shown(data)} came.{cure}")
-    if len(data) != shape[0]:
-        raise Refusal(f"Column '{name}' has the shape {shape} and {len(data)} values; they differ.")
-    if not data:
-        raise Refusal(f"Column '{name}' has no row; there is nothing to predict.")
-    return len(data)
+    return int(shape[0])
 
 
-def _cells(tensor: dict[str, Any], column: InputColumn) -> list[Any]:
-    datatype = tensor.get("datatype")
-    label = datatype.upper() if isinstance(datatype, str) else ""
+def _check_known(tensor: Tensor) -> None:
+    if tensor.datatype not in CELLS:
+        raise Refusal(
+            f"Column '{tensor.name}' has the datatype {shown(tensor.datatype)}; "
+            f"this server knows {', '.join(CELLS)}."
+        )
+
+
+def _decoded(tensor: Tensor, count: int) -> Any:
+    """The data of a tensor: a list of cells, or an array."""
+    data = tensor.data
+    if isinstance(data, (bytes, memoryview)):
+        what = f"Column '{tensor.name}'"
+        return decode(data, tensor.datatype, count, what, _place(tensor.name))
+    nested = isinstance(data, list) and len(tensor.shape) == 2
+    if nested and all(isinstance(cell, list) and len(cell) == 1 for cell in data):
+        return [cell[0] for cell in data]
+    return data
+
+
+def _cells(tensor: Tensor, count: int, column: InputColumn, null_text: str | None) -> Cells:
+    datatype = tensor.datatype
     allowed = [name for name, types in CELLS.items() if types <= column.accepted]
-    if label not in allowed:
-        known = "" if label in CELLS else " This server does not know that datatype."
+    if datatype not in allowed:
         raise Refusal(
             f"Column '{column.name}' holds {column.expected}: its datatype may be "
-            f"{', '.join(allowed)} (best {DATATYPES[column.dtype]}); {shown(datatype)} came.{known}"
+            f"{', '.join(allowed)} (best {DATATYPES[column.dtype]}); {shown(datatype)} came."
+            f"{is_known(datatype)}"
         )
-    cells: list[Any] = tensor["data"]
-    if len(tensor["shape"]) == 2 and all(isinstance(c, list) and len(c) == 1 for c in cells):
-        cells = [cell[0] for cell in cells]
-    checked = column.check(cells, _place(column.name))
-    _check_datatype(cells, column.name, label)
+    place, data = _place(column.name), _decoded(tensor, count)
+    if isinstance(data, np.ndarray):
+        return _of_array(data, column, place)
+    if null_text is not None and datatype == "BYTES":
+        data = [None if cell == null_text else cell for cell in data]
+    checked = column.check(data, place)
+    check_datatype(data, datatype, place)
     return checked
 
 
-def _check_datatype(cells: list[Any], name: str, datatype: str) -> None:
-    """Refuse cells that are not of the datatype that the tensor declares."""
-    types = CELLS[datatype] | {type(None)}
-    low, high = INTEGERS.get(datatype, (0, 0))
-    if set(map(type, cells)) <= types and datatype not in INTEGERS:
-        return
-    for index, cell in enumerate(cells):
-        if type(cell) not in types or (low < high and cell is not None and not low <= cell <= high):
-            range_ = f", which is whole and from {low} to {high}" if low < high else ""
-            raise Refusal(
-                f"Row {index}, column '{name}' must be of the datatype {datatype}{range_}, as its "
-                f"tensor says; {shown(cell)} came."
-            )
+def _of_array(array: np.ndarray, column: InputColumn, place: Place) -> Cells:
+    numbers = as_floats(array, place)
+    nulls = np.isnan(numbers)
+    if column.dtype == "number":
+        if not column.nullable and nulls.any():
+            row = int(nulls.argmax())
+            column.check([None], lambda _: place(row))
+        return numbers
+    cells: list[Any] = array.tolist()  # numbers that are text in the table
+    if nulls.any():
+        cells = [None if missing else cell for cell, missing in zip(cells, nulls, strict=True)]
+    return column.check(cells, place)
 
 
 def _place(name: str) -> Place:
     return lambda index: f"Row {index}, column '{name}'"
-
-
-def _asked(outputs: Any) -> list[str]:
-    if outputs is None:
-        return []
-    if not isinstance(outputs, list):
-        raise Refusal(f"'outputs' must be a list; {shown(outputs)} came.")
-    names = [output.get("name") if isinstance(output, dict) else None for output in outputs]
-    for index, name in enumerate(names):
-        if not isinstance(name, str):
-            raise Refusal(f"Output {index} must be an object with a 'name', which is text.")
-    return [str(name) for name in names]

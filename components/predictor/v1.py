@@ -1,24 +1,20 @@
-"""KServe's V1 protocol: `{"instances": [...]}` in, `{"predictions": [...]}` out."""
+"""KServe's V1 protocol: rows or columns in, `{"predictions": [...]}` out."""
 
-import threading
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
-import simdjson
 
 from shipway.components.lib.scoring import Prediction
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.features import Batch
-from shipway.components.predictor.parsing import parsed
+from shipway.components.predictor.parsing import LONG_BODY, LongBodies, parsed
 from shipway.components.predictor.questions import NO_WISHES, Options, Question, read_options
 from shipway.components.predictor.rows import read_instances
 
 # Up to so many rows, the lean way row by row beats one column by column.
 FEW_ROWS = 16
-# From so many bytes on, numbers are taken from the text without making Python's own of them.
-LONG_BODY = 4_096
 
 
 class V1:
@@ -29,15 +25,15 @@ class V1:
     def __init__(self, engine: Engine) -> None:
         """Prepare what is the same in every answer."""
         self._engine = engine
-        self._local = threading.local()
+        self._long = LongBodies()
         about = {"model_name": engine.name, "model_version": engine.version}
         if not engine.version:
             del about["model_version"]
         self._about = about | {"model_digest": engine.digest}
         self._tail = self._ending(NO_WISHES)
 
-    def read(self, body: bytes) -> Question:
-        """Read the body of a predict request.
+    def read(self, body: bytes, json_length: int | None = None) -> Question:
+        """Read the body of a predict request; V1 is all JSON.
 
         Raises:
             Refusal: it is not a request that this model can answer.
@@ -82,11 +78,8 @@ class V1:
 
     def _numbers(self, body: bytes) -> Batch | None:
         """The numbers of a body that holds list rows of nothing else; None when it does not."""
-        parser = getattr(self._local, "parser", None) or simdjson.Parser()
-        # A parser cannot be used again while parts of its last document are held: an error may.
-        self._local.parser = None
-        try:
-            document: Any = parser.parse(body)
+
+        def make(document: Any) -> Batch | None:
             if len(document) != 1:
                 return None
             rows = document["instances"]
@@ -94,12 +87,9 @@ class V1:
             flat = not any(len(row) != width for row in rows) and body.count(b"[") == count + 1
             if not flat or not 0 < count <= self._engine.max_rows:
                 return None
-            numbers = np.frombuffer(rows.as_buffer(of_type="d")).reshape(count, width)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None  # the careful way says what it is
-        del document, rows
-        self._local.parser = parser
-        return Batch(numbers)
+            return Batch(np.frombuffer(rows.as_buffer(of_type="d")).reshape(count, width))
+
+        return self._long.read(body, make)
 
 
 class V1Explain(V1):
@@ -107,7 +97,7 @@ class V1Explain(V1):
 
     _opening = b'{"explanations":'
 
-    def read(self, body: bytes) -> Question:
+    def read(self, body: bytes, json_length: int | None = None) -> Question:
         """Read the body of an explain request.
 
         Raises:

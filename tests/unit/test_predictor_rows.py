@@ -4,6 +4,7 @@ import math
 import pytest
 
 from shipway.components.predictor.columns import InputColumn, Schema
+from shipway.components.predictor.envelope import read_envelope
 from shipway.components.predictor.refusals import Refusal, listed, shown
 from shipway.components.predictor.rows import read_instances
 from shipway.components.predictor.tensors import read_tensors
@@ -34,6 +35,11 @@ def tensors(**changes):
         "paid": tensor("paid", "BOOL", [True, False]),
     }
     return {"inputs": list((good | changes).values())}
+
+
+def read(payload, schema=SCHEMA, max_rows=10):
+    envelope = read_envelope(payload, "binary", ["label", "probabilities"])
+    return read_tensors(envelope.tensors, schema, max_rows, envelope.wishes.null_text)
 
 
 def without(row, name):
@@ -101,7 +107,7 @@ def test_too_many_rows_are_413_by_both_protocols():
         read_instances(instances(GOOD, GOOD, GOOD), SCHEMA, 2)
     assert caught.value.status == 413
     with pytest.raises(Refusal, match=r"2 rows.*at most 1") as caught:
-        read_tensors(tensors(), SCHEMA, 1)
+        read(tensors(), max_rows=1)
     assert caught.value.status == 413
 
 
@@ -109,16 +115,17 @@ def test_tensors_give_columns_in_the_order_of_the_schema():
     payload = tensors()
     payload["inputs"].reverse()
     payload |= {"id": "42", "outputs": [{"name": "label"}]}
-    request = read_tensors(payload, SCHEMA, 10)
-    assert list(request.columns) == ["fare", "company", "paid"]
-    assert request.columns["company"] == ["Flash Cab", None]
-    assert (request.request_id, request.outputs) == ("42", ["label"])
+    columns = read(payload)
+    assert list(columns) == ["fare", "company", "paid"]
+    assert columns["company"] == ["Flash Cab", None]
+    envelope = read_envelope(payload, "binary", ["label", "probabilities"])
+    assert (envelope.request_id, envelope.wishes.outputs) == ("42", ["label"])
 
 
 @pytest.mark.parametrize("data", [[12.5, 3], [[12.5], [3]]])
 def test_a_column_may_be_of_shape_n_by_1(data):
     payload = tensors(fare=tensor("fare", "fp32", data, [2, 1]))
-    assert read_tensors(payload, SCHEMA, 10).columns["fare"] == [12.5, 3]
+    assert read(payload)["fare"] == [12.5, 3]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_a_column_may_be_of_shape_n_by_1(data):
                     "parameters": {"binary_data_size": 16},
                 }
             ),
-            ["'fare'", "not binary ones"],
+            ["'fare'", "says 16 bytes", "0 are left", "Inference-Header-Content-Length"],
         ),
         (tensors(fare=tensor("fare", "BYTES", ["1", "2"])), ["'fare'", "FP64", "'BYTES'"]),
         (
@@ -176,7 +183,7 @@ def test_a_column_may_be_of_shape_n_by_1(data):
 )
 def test_bad_tensors_are_refused_with_the_place(payload, words):
     with pytest.raises(Refusal) as caught:
-        read_tensors(payload, SCHEMA, 10)
+        read(payload)
     assert caught.value.status == 400
     for word in words:
         assert word in caught.value.message
@@ -185,7 +192,7 @@ def test_bad_tensors_are_refused_with_the_place(payload, words):
 def test_empty_tensors_are_refused():
     payload = {"inputs": [tensor(c.name, "FP64", [], [0]) for c in SCHEMA.columns]}
     with pytest.raises(Refusal, match="nothing to predict"):
-        read_tensors(payload, SCHEMA, 10)
+        read(payload)
 
 
 WORDS = Schema(
@@ -213,8 +220,7 @@ def test_text_that_is_read_may_come_in_its_own_type():
             tensor("rate", "INT16", [None]),
         ]
     }
-    request = read_tensors(payload, WORDS, 10)
-    assert [cells[0] for cells in request.columns.values()] == [
+    assert [cells[0] for cells in read(payload, WORDS).values()] == [
         "29.85",
         "false",
         "2024-01-31",
@@ -252,7 +258,7 @@ def test_text_in_a_tensor_of_numbers_is_refused():
     payload = {"inputs": [tensor(name, "BYTES", [value]) for name, value in WORDS_ROW.items()]}
     payload["inputs"][0]["datatype"] = "FP64"
     with pytest.raises(Refusal, match="column 'total' must be of the datatype FP64"):
-        read_tensors(payload, WORDS, 10)
+        read(payload, WORDS)
 
 
 @pytest.mark.parametrize("value", ["x" * 5000, 10**300, {"a": "b" * 5000}, ["y"] * 5000, math.pi])
