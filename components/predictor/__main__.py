@@ -8,6 +8,7 @@ import time
 
 from shipway.components.lib.errors import ShipwayError
 from shipway.components.predictor.listener import bind, inherit
+from shipway.components.predictor.request_log import set_up
 from shipway.components.predictor.settings import Settings, parse_settings
 
 logger = logging.getLogger("shipway.components.predictor")
@@ -23,14 +24,7 @@ def main() -> int:
     """
     began = time.monotonic()
     settings = parse_settings(sys.argv[1:])
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.ERROR)
-    for noisy in ("kserve", "kserve.trace"):  # three lines and a stack trace for each request
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    set_up(settings.log_format)
     try:
         _serve(settings, began)
     except ShipwayError as error:
@@ -49,6 +43,9 @@ def _serve(settings: Settings, began: float) -> None:
 
     engine = load_engine(settings)
     sys.argv[1:] = ["--configure_logging", "false"]  # the SDK reads it when it is imported
+    from shipway.components.predictor.sdk import import_sdk
+
+    import_sdk()
     from shipway.components.predictor.server import Server
 
     host, port = listener.getsockname()[:2]

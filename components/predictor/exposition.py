@@ -1,5 +1,6 @@
 """The server's metrics as Prometheus reads them, on the `/metrics` of KServe's application."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from shipway.components.predictor.metrics import Histogram, Metrics
 
@@ -127,7 +127,7 @@ def expose(metrics: Metrics, payloads: "PayloadLog | None" = None) -> None:
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
     counts = list(histogram.counts)
     up_to, buckets = 0, []
-    for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
+    for bound, count in zip([*histogram.bounds, math.inf], counts, strict=True):
         up_to += count
-        buckets.append((floatToGoString(bound), up_to))
+        buckets.append(("+Inf" if bound == math.inf else str(float(bound)), up_to))
     family.add_metric(labels, buckets, sum_value=histogram.sum)

@@ -8,7 +8,7 @@ unload models are shut: in KServe they are open to anyone.
 import logging
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from time import perf_counter
 from typing import Any
 from typing import Protocol as Protocol_
 from urllib.parse import quote
@@ -34,6 +34,7 @@ from shipway.components.predictor.bodies import (
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.health import Health
 from shipway.components.predictor.limits import Limits
+from shipway.components.predictor.observing import Exchange, Observer
 from shipway.components.predictor.questions import Question
 from shipway.components.predictor.refusals import Refusal
 from shipway.components.predictor.v1 import V1, V1Explain
@@ -50,7 +51,7 @@ V2_MODEL = re.compile(
 INLINE_BYTES = 16_384
 
 App = Callable[[Scope, Receive, Send], Any]
-Timed = Callable[[], AbstractContextManager[Any]]
+KINDS = {V1: "v1_predict", V2: "v2_infer", V1Explain: "explain"}
 
 
 class Protocol(Protocol_):
@@ -71,7 +72,7 @@ class Gateway:
         app: App,
         engine: Engine,
         max_body_bytes: int,
-        timed: Timed,
+        observer: Observer,
         limits: Limits,
         health: Health,
     ) -> None:
@@ -81,13 +82,13 @@ class Gateway:
             app: what answers everything else.
             engine: the model.
             max_body_bytes: the largest body that is read.
-            timed: gives a context manager that measures one prediction.
+            observer: sees every request.
             limits: of what is answered at once.
             health: answers the health routes.
         """
         self._app = app
         self._engine = engine
-        self._timed = timed
+        self._observer = observer
         self._limit = max_body_bytes
         self._limits, self._health = limits, health
         self._batcher = Batcher(engine.score)
@@ -109,6 +110,8 @@ class Gateway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        exchange = self._observer.begin(scope, send)
+        scope["exchange"], send = exchange, exchange.send
         try:
             protocol = self._hot.get(scope["path"])
             if protocol is not None:
@@ -116,12 +119,17 @@ class Gateway:
             else:
                 await self._answer(scope, receive, with_headers(send, self._headers))
         except Refusal as refusal:
+            exchange.cause = refusal.cause
             await self._reply(send, refusal.status, orjson.dumps({"error": refusal.message}))
         except ConnectionError:
+            exchange.cause = "disconnected"
             logger.debug("The client went away before its request was whole.")
         except Exception:  # the last line: a caller never sees a dropped connection or a trace
+            exchange.cause = "internal"
             logger.exception("%s %s failed", scope["method"], scope["path"])
             await self._reply(send, 500, b'{"error":"The server failed; its log says why."}')
+        finally:
+            self._observer.end(exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].rstrip("/")
@@ -156,35 +164,45 @@ class Gateway:
     async def _predict(
         self, protocol: Protocol, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        exchange: Exchange = scope["exchange"]
+        exchange.kind = KINDS[type(protocol)]
         if scope["method"] != "POST":
             raise Refusal(f"A prediction is a POST; {scope['method']} came.", 405)
         json_length = check_headers(scope["headers"])
         if json_length is not None and protocol is not self._v2:
             raise Refusal("V1 takes JSON alone; tensors as bytes go by V2.", 415)
         body = await read_body(scope, receive, self._limit, self._limits)
+        exchange.body, exchange.received = body, perf_counter()
         self._limits.enter()
         try:
-            with self._timed():
-                if len(body) <= INLINE_BYTES:
-                    question = protocol.read(body, json_length)
-                    prediction = await self._batcher.submit(question.batch.features)
-                    if question.options.explain:  # milliseconds a row
-                        content = await self._limits.run(
-                            protocol.answer, question, prediction, size=len(body)
-                        )
-                    else:
-                        content = protocol.answer(question, prediction)
-                else:  # longer work would hold up health checks and the other requests
+            if len(body) <= INLINE_BYTES:
+                exchange.question = question = protocol.read(body, json_length)
+                exchange.read = perf_counter()
+                prediction = await self._batcher.submit(question.batch.features)
+                exchange.scored = perf_counter()
+                if question.options.explain:  # milliseconds a row
                     content = await self._limits.run(
-                        self._work, protocol, body, json_length, size=len(body)
+                        protocol.answer, question, prediction, size=len(body)
                     )
+                else:
+                    content = protocol.answer(question, prediction)
+                exchange.answered = perf_counter()
+            else:  # longer work would hold up health checks and the other requests
+                content = await self._limits.run(
+                    self._work, protocol, exchange, json_length, size=len(body)
+                )
         finally:
             self._limits.leave()
         await self._reply(send, 200, content)
 
-    def _work(self, protocol: Protocol, body: bytes, json_length: int | None) -> bytes:
-        question = protocol.read(body, json_length)
-        return protocol.answer(question, self._engine.score(question.batch.features))
+    def _work(self, protocol: Protocol, exchange: Exchange, json_length: int | None) -> bytes:
+        exchange.question = question = protocol.read(exchange.body, json_length)
+        exchange.read = perf_counter()
+        prediction = self._engine.score(question.batch.features)
+        exchange.scored = perf_counter()
+        content = protocol.answer(question, prediction)
+        exchange.answered = perf_counter()
+        return content
 
     async def _reply(self, send: Send, status: int, content: bytes) -> None:
         headers = [*self._json_headers, (b"content-length", b"%d" % len(content))]

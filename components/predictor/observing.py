@@ -8,12 +8,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from shipway.components.predictor.bodies import Headers, Message, Scope, Send
-from shipway.components.predictor.metrics import Metrics
+from shipway.components.predictor.metrics import Metrics, value_bounds
 from shipway.components.predictor.questions import Question
 from shipway.components.predictor.request_log import RequestLog
 
 if TYPE_CHECKING:
+    from shipway.components.predictor.engine import Engine
     from shipway.components.predictor.payload_log import PayloadLog
+    from shipway.components.predictor.settings import Settings
     from shipway.components.predictor.tracing import Tracer
 
 OTHER = "other"
@@ -112,6 +114,43 @@ class Observer:
             self._log.write(exchange, ended)
         if self._payloads is not None and exchange.kind != OTHER:
             self._payloads.offer(exchange, ended)
+
+    def close(self) -> None:
+        """Write and send what is still held, once the server has stopped."""
+        if self._payloads is not None:
+            self._payloads.close()
+        if self._tracer is not None:
+            self._tracer.close()
+
+
+def open_observer(engine: "Engine", settings: "Settings", source: str) -> Observer:
+    """Begin to count, log, trace and keep what is asked of a model, as the settings say.
+
+    Args:
+        engine: the model.
+        settings: the flags.
+        source: the URL of this server.
+    """
+    from shipway.components.predictor.exposition import expose
+    from shipway.components.predictor.tracing import open_tracer
+
+    metrics = Metrics(engine, value_bounds(settings.model_dir))
+    engine.observe = metrics.scored
+    payloads = None
+    if settings.payload_log is not None:
+        from shipway.components.predictor.payload_log import PayloadLog, Place
+
+        place = Place(
+            settings.payload_log,
+            settings.payload_share,
+            settings.payload_file_mib << 20,
+            settings.payload_file_seconds,
+        )
+        about = {"shipway.dev/version": engine.version, "shipway.dev/digest": engine.digest}
+        payloads = PayloadLog(place, engine.name, source, about)
+    expose(metrics, payloads)
+    log = RequestLog(settings.log_requests, settings.log_format)
+    return Observer(metrics, log, open_tracer(engine), payloads)
 
 
 def _is_plain(value: bytes) -> bool:

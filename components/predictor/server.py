@@ -12,7 +12,6 @@ from typing import Any
 import uvicorn
 import uvloop
 from kserve import ModelServer
-from kserve.metrics import PREDICT_HIST_TIME, get_labels
 from kserve.model_server import app as sdk_app
 from kserve.protocol.rest.server import RESTServer
 
@@ -24,6 +23,7 @@ from shipway.components.predictor.gateway import Gateway
 from shipway.components.predictor.health import Health
 from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.model import ShipwayModel
+from shipway.components.predictor.observing import open_observer
 from shipway.components.predictor.settings import Settings
 
 
@@ -111,11 +111,12 @@ class Server(ModelServer):  # type: ignore[misc]
         """
         settings = self.settings_
         self._register_and_check_atleast_one_model_is_ready([ShipwayModel(engine)])
-        timer = PREDICT_HIST_TIME.labels(**get_labels(engine.name))
+        host, port = listener.getsockname()[:2]
+        observer = open_observer(engine, settings, f"http://{host}:{port}/")
         health = Health(engine.name, engine.version)
         limits = Limits(settings.max_concurrent, settings.max_body_bytes, settings.timeout_seconds)
         guard = Guard(settings.header_seconds, settings.transfer_seconds, settings.max_connections)
-        gateway = Gateway(sdk_app, engine, settings.max_body_bytes, timer.time, limits, health)
+        gateway = Gateway(sdk_app, engine, settings.max_body_bytes, observer, limits, health)
         offer = Offer(settings.handover, listener) if settings.handover else None
 
         def started() -> None:
@@ -128,6 +129,7 @@ class Server(ModelServer):  # type: ignore[misc]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._answer(rest))
         limits.close()
+        observer.close()
         return limits.running > 0
 
     async def _answer(self, rest: _Rest) -> None:

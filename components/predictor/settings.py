@@ -1,6 +1,7 @@
 """The command line of the model server."""
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class Settings:
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     ssl_ca_certs: Path | None = None
+    log_format: str = "text"
+    log_requests: float = 0.01
+    payload_log: Path | None = None
+    payload_share: float = 1.0
+    payload_file_mib: int = 64
+    payload_file_seconds: int = 300
 
     @property
     def max_body_bytes(self) -> int:
@@ -76,6 +83,7 @@ def parse_settings(arguments: list[str]) -> Settings:
     add("--threads", type=_positive, default=1, help="threads that score one request")
     _add_limits(parser)
     _add_tls(parser)
+    _add_logs(parser)
     settings = Settings(**vars(parser.parse_args(arguments)))
     _refuse_together(parser, settings)
     return settings
@@ -117,6 +125,29 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "what is seen",
+        "Metrics are on /metrics. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT points.",
+    ).add_argument
+    add(
+        "--log_format",
+        choices=("json", "text"),
+        default="json" if "KUBERNETES_SERVICE_HOST" in os.environ else "text",
+        help="of the lines on standard error; json in a pod of Kubernetes, else text",
+    )
+    add(
+        "--log_requests",
+        type=_share,
+        default=0.01,
+        help="share of the requests that get a log line, 0 to 1; failures of the server always do",
+    )
+    add("--payload_log", type=Path, help="folder for requests and answers, as Parquet files")
+    add("--payload_share", type=_share, default=1.0, help="share of predictions kept there, 0 to 1")
+    add("--payload_file_mib", type=_positive, default=64, help="bodies in one of its files, in MiB")
+    add("--payload_file_seconds", type=_positive, default=300, help="age at which a file is ended")
+
+
 def _refuse_together(parser: argparse.ArgumentParser, settings: Settings) -> None:
     """End the process where flags contradict each other."""
     if settings.enable_grpc and settings.host not in ("0.0.0.0", "::"):
@@ -144,6 +175,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of 1 or more")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a number from 0 to 1")
+    return share
 
 
 def _count(text: str) -> int:

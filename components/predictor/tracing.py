@@ -5,6 +5,7 @@ They are made when a request is over, from the times that were taken anyway.
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from time import perf_counter
@@ -50,8 +51,7 @@ class Tracer:
         if not named and not environment.get("OTEL_SERVICE_NAME"):
             about["service.name"] = "shipway-predictor"
         self._provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
-        self._processor = BatchSpanProcessor(OTLPSpanExporter())
-        self._provider.add_span_processor(self._processor)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("shipway.components.predictor")
         self._context = TraceContextTextMapPropagator()
         self._within = set_span_in_context
@@ -100,7 +100,9 @@ class Tracer:
 
     def close(self) -> None:
         """Send what is there; a collector that does not answer is not waited for."""
-        self._processor.shutdown(FLUSH_SECONDS * 1000)
+        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last.start()
+        last.join(FLUSH_SECONDS)
 
 
 def _attributes(exchange: "Exchange", route: str) -> dict[str, str | int]:
