@@ -155,12 +155,17 @@ def test_an_image_that_is_missing_is_named_with_the_cure(images: Any) -> None:
         connect([TRAIN, "example.test/none:1"])
 
 
+def inside(container: Any) -> int:
+    return int(container.attrs["State"]["Pid"])
+
+
 def test_a_pipeline_ends_with_an_endpoint_in_a_container(images: Any, shell: Any) -> None:
     (record,) = shell.records()
     (answer,) = shell.ask(record)
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     (container,) = images.client.containers.list(filters={"label": LABEL})
-    assert str(record.pid) in {word for row in container.top()["Processes"] for word in row}
+    mounts = [os.readlink(f"/proc/{pid}/ns/mnt") for pid in (record.pid, inside(container), "self")]
+    assert mounts[0] == mounts[1] != mounts[2]
     status = shell.shipway("status")
     assert status.returncode == 0, status.stdout
     assert "answers" in status.stdout
