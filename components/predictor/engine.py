@@ -28,10 +28,13 @@ class Engine:
         digest: of the model package.
         task: "binary", "multiclass" or "regression".
         threshold: probability from which on the positive class is the answer; binary only.
-        classes: as text, in the order of the probabilities.
+        labels: the classes as answers give them, in the order of the probabilities.
+        classes: as text, in that order.
         max_rows: most rows in a request.
         max_explain_rows: most rows in a request that asks why.
         space: what contributions add up to: "log_odds" or "value".
+        refuse_unknown: whether a category that training did not see is refused.
+        example: a raw row that training kept, of the columns alone.
         schema: the raw columns.
         plan: what becomes of them.
         reader: makes features of their cells.
@@ -56,7 +59,7 @@ class Engine:
         self.digest: str = package.digest
         self.task: str = signature.task
         self.threshold: float | None = signature.threshold
-        self._labels = signature.classes
+        self.labels = signature.classes
         self.classes = [str(label) for label in signature.classes]
         self.max_rows = max_rows
         self.max_explain_rows = max_explain_rows
@@ -68,6 +71,9 @@ class Engine:
         self.reader = FeatureReader(self.schema, plan, refuse_unknown=refuse_unknown)
         transform = plan.row_transformer()
         golden = np.stack([transform(row) for row in package.golden["rows"]])
+        first = package.golden["rows"][0]
+        self.example = {name: first.get(name) for name in self.schema.names}
+        self.refuse_unknown = refuse_unknown
         self._margins = FastMargins(package.booster, golden, threads)
         self._explainer = Explainer(package.booster, plan, threads)
 
@@ -145,7 +151,7 @@ class Engine:
                 ranked = sorted(output["probabilities"].items(), key=_by_probability)
                 output["probabilities"] = dict(ranked[: options.top_k])
         if explanation is not None:
-            reasons = described(explanation, self.schema.names, self._labels, options.top_features)
+            reasons = described(explanation, self.schema.names, self.labels, options.top_features)
             for output, reason in zip(outputs, reasons, strict=True):
                 output.update(reason)
         return outputs

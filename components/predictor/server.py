@@ -17,6 +17,7 @@ from kserve.protocol.rest.server import RESTServer
 
 from shipway.components.lib.handover import Offer
 from shipway.components.predictor.connection import Connection, Guard
+from shipway.components.predictor.documents import Documents
 from shipway.components.predictor.drain import Drain
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.gateway import Gateway
@@ -116,7 +117,8 @@ class Server(ModelServer):  # type: ignore[misc]
         health = Health(engine.name, engine.version)
         limits = Limits(settings.max_concurrent, settings.max_body_bytes, settings.timeout_seconds)
         guard = Guard(settings.header_seconds, settings.transfer_seconds, settings.max_connections)
-        gateway = Gateway(sdk_app, engine, settings.max_body_bytes, observer, limits, health)
+        app = Documents(sdk_app, engine, settings.page)
+        gateway = Gateway(app, engine, settings.max_body_bytes, observer, limits, health)
         offer = Offer(settings.handover, listener) if settings.handover else None
 
         def started() -> None:
