@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 IMAGES := components/images
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help run test test-slow test-containers lint compile images lock clean
+.PHONY: help run test test-slow test-containers bench-serving lint compile images lock clean
 help:  ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -42,6 +42,9 @@ test-slow: .venv/dev.stamp  ## Run the slow tests.
 
 test-containers: .venv/dev.stamp  ## Build the images and run a pipeline in them.
 	.venv/bin/python -m pytest tests/containers $(PYTEST_ARGS)
+
+bench-serving: .venv/dev.stamp  ## Compare the model server with others; BENCH_ARGS=--help lists options.
+	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.serving $(BENCH_ARGS)
 
 lint: .venv/dev.stamp  ## Check style and types.
 	.venv/bin/ruff check .
