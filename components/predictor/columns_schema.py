@@ -25,7 +25,7 @@ def cell(column: InputColumn, refuse_unknown: bool) -> Json:
     """
     types = [column.dtype]
     if column.words is not None:
-        types += [{bool: "boolean"}.get(kind, "number") for kind in column.words.also]
+        types += ["boolean" if kind is bool else "number" for kind in column.words.also]
     types = sorted(set(types)) + (["null"] if column.nullable else [])
     schema: Json = {"type": types if len(types) > 1 else types[0]}
     sentences = [FORMS[column.kind]] if column.dtype == "string" and column.kind in FORMS else []
