@@ -21,6 +21,7 @@ LINGER_SECONDS = 5.0
 # For the first byte of a request once the server ends.
 DRAIN_SECONDS = 2.0
 HEAD, BODY, IDLE = range(3)
+H2C = b"pgrade: h2c\r\n"
 
 
 class Guard:
@@ -64,6 +65,15 @@ class _TooLargeError(Exception):
     """A head that is refused; raised within the parser."""
 
 
+def _without_offer(data: bytes) -> bytes:
+    """A head without the offer of HTTP/2 that Java's client makes first.
+
+    It is not taken up, and the parser would take the body for bytes of the other protocol.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return (head + b"\r\n").replace(H2C, b"-offer: h2c\r\n")[:-2] + end + rest
+
+
 class Connection(HttpToolsProtocol):
     """One connection."""
 
@@ -94,6 +104,8 @@ class Connection(HttpToolsProtocol):
         if self._stage == IDLE:  # empty lines before a request count too
             self._stage = HEAD
             self._began = self.loop.time()
+        if H2C in data and self._stage == HEAD:
+            data = _without_offer(data)
         self._read += len(data)
         try:
             self._feed(data)
@@ -115,7 +127,7 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                # An offer (of HTTP/2, by some clients) that is not taken up: HTTP/1.1 goes on.
+                # An offer (of a WebSocket, say) that is not taken up: HTTP/1.1 goes on.
                 data = data[upgrade.args[0] :]
 
     def on_message_begin(self) -> None:

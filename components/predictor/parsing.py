@@ -53,7 +53,7 @@ class LongBodies:
         try:
             document: Any = parser.parse(body)
             made = make(document)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError):
             return None
         del document
         self._local.parser = parser

@@ -126,43 +126,6 @@ def test_a_request_that_is_open_at_sigterm_is_answered(binary, serving):
         assert served.process.wait(15) == 0
 
 
-def test_a_port_is_handed_over_without_a_refused_connection(models, serving):
-    with bind("127.0.0.1", 0, reuse_port=True) as held:
-        port = held.getsockname()[1]
-        flags = ["--http_port", port, "--reuse_port", "true"]
-        with serving(models["binary"].path, *flags, "--model_version", "1") as old:
-            seen, failed, broken, done = [], [], [], threading.Event()
-
-            def ask():
-                while not done.is_set():
-                    try:  # a new connection each time
-                        answer = httpx.get(f"http://127.0.0.1:{port}/v2/models/trips/ready")
-                        seen.append((answer.status_code, answer.headers["x-shipway-model-version"]))
-                    except httpx.ConnectError as error:
-                        failed.append(repr(error))
-                    except httpx.HTTPError as error:
-                        broken.append(repr(error))
-
-            thread = threading.Thread(target=ask)
-            thread.start()
-            try:
-                with serving(models["binary"].path, *flags, "--model_version", "2"):
-                    old.process.send_signal(signal.SIGTERM)
-                    assert old.process.wait(15) == 0
-                    seen.clear()
-                    time.sleep(0.5)
-                    after = list(seen)
-                    done.set()
-                    thread.join()
-            finally:
-                done.set()
-                thread.join()
-    assert failed == []
-    # The kernel drops what the old socket had not accepted when it was closed: rare, and no more.
-    assert len(broken) <= 1
-    assert after and set(after) == {(200, "2")}
-
-
 def test_the_probe_passes_a_sound_server_and_fails_another_model(models, binary, server, tmp_path):
     record = {
         "target": "local",
