@@ -1,6 +1,5 @@
 """The server's metrics as Prometheus reads them, on the `/metrics` of KServe's application."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         """All samples."""
         metrics, engine = self._metrics, self._metrics.engine
+        metrics.fold()
         about = {"version": engine.version, "digest": engine.digest, "task": engine.task}
         yield self._gauge("model_info", "The model that answers.", about, 1)
         yield self._gauge("requests_in_flight", "Requests not yet answered.", {}, metrics.in_flight)
@@ -42,12 +42,17 @@ class Exposition(Collector):
             ("errors", "Requests refused or failed, by cause.", "cause", metrics.causes),
             ("predicted_labels", "Answers by class.", "label", self._labels()),
             ("unknown_categories", "Categories not in training.", "column", metrics.unknown),
-            ("missing_values", "Cells that were null.", "column", self._by_column(metrics.missing)),
+            (
+                "missing_values",
+                "Cells that were null.",
+                "column",
+                self._by_column(metrics.missing.tolist()),
+            ),
             (
                 "out_of_range_values",
                 "Numbers below or above those of training.",
                 "column",
-                self._by_column(metrics.outside),
+                self._by_column(metrics.outside.tolist()),
             ),
         ):
             yield self._counters(name, text, label, counts)
@@ -94,13 +99,11 @@ class Exposition(Collector):
             yield family
 
     def _labels(self) -> dict[str, int]:
-        return dict(zip(self._metrics.engine.classes, self._metrics.labels, strict=True))
+        return dict(zip(self._metrics.engine.classes, self._metrics.labels.tolist(), strict=True))
 
     def _by_column(self, counts: Iterable[int]) -> dict[str, int]:
         return {
-            name: int(count)
-            for name, count in zip(self._metrics.columns, counts, strict=True)
-            if count
+            name: count for name, count in zip(self._metrics.columns, counts, strict=True) if count
         }
 
     def _gauge(self, name: str, text: str, labels: Mapping[str, str], value: float) -> Metric:
@@ -125,9 +128,6 @@ def expose(metrics: Metrics, payloads: "PayloadLog | None" = None) -> None:
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    counts = list(histogram.counts)
-    up_to, buckets = 0, []
-    for bound, count in zip([*histogram.bounds, math.inf], counts, strict=True):
-        up_to += count
-        buckets.append(("+Inf" if bound == math.inf else str(float(bound)), up_to))
+    names = [*map(str, histogram.bounds.tolist()), "+Inf"]
+    buckets = list(zip(names, histogram.counts.cumsum().tolist(), strict=True))
     family.add_metric(labels, buckets, sum_value=histogram.sum)

@@ -1,11 +1,10 @@
-"""What the server counts: plain numbers and lists, which Prometheus reads when it asks.
+"""What the server counts: plain numbers and arrays, which Prometheus reads when it asks.
 
-A request adds to them on the event loop; a scored batch may come from a thread, so it takes a lock.
+Times and rows are held back and counted many at once; `fold` counts what is still held.
 """
 
 import math
 import threading
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +27,8 @@ SECONDS = (
 )  # fmt: skip
 SHARES = tuple(index / 20 for index in range(1, 20))
 DECADES = tuple(sorted(sign * 10.0**power for sign in (-1, 1) for power in range(7)))
-FEW = 16
+HELD_ROWS = 512
+HELD_REQUESTS = 256
 
 
 class Histogram:
@@ -38,24 +38,14 @@ class Histogram:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Count into fixed bounds, which ascend; one more count is for what is above them."""
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self.bounds = np.array(bounds, dtype=np.float64)
+        self.counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self.sum = 0.0
 
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def add_all(self, values: np.ndarray) -> None:
-        """Count many values."""
-        if len(values) <= FEW:
-            for value in values.tolist():
-                self.add(value)
-            return
+    def add(self, values: np.ndarray) -> None:
+        """Count values."""
         places = np.searchsorted(self.bounds, values)
-        for place, count in enumerate(np.bincount(places, minlength=len(self.counts)).tolist()):
-            self.counts[place] += count
+        self.counts += np.bincount(places, minlength=len(self.counts))
         self.sum += float(values.sum())
 
 
@@ -102,29 +92,32 @@ class Metrics:
         self._low, self._high = np.array(ranges, dtype=np.float64).reshape(-1, 2).T.copy()
         self.missing = np.zeros(len(firsts), dtype=np.int64)
         self.outside = np.zeros(len(firsts), dtype=np.int64)
-        self.labels = [0] * len(engine.classes)
+        self.labels = np.zeros(len(engine.classes), dtype=np.int64)
         self.predictions: Histogram | None = None
         if engine.task != "multiclass":
             self.predictions = Histogram(SHARES if engine.task == "binary" else values)
+        # A row costs next to nothing when many are counted at once, so some are held back.
+        self._times: list[float] = []  # five a request
+        self._batches: list[tuple[np.ndarray, Prediction]] = []
+        self._held = 0
         self._lock = threading.Lock()
 
     def finished(self, exchange: "Exchange", ended: float) -> None:
-        """Count a request that was answered, refused or given up."""
+        """Count a request that was answered, refused or given up; called on the event loop."""
         self.in_flight -= 1
         self.requests[exchange.kind, exchange.status] += 1
         if exchange.cause:
             self.causes[exchange.cause] += 1
-        question, received = exchange.question, exchange.received
+        question = exchange.question
         if question is not None:
             self.rows += len(question.batch.features)
             if question.batch.unknown:
                 self.unknown.update(question.batch.unknown)
-            self.read.add(exchange.read - received)
-            if exchange.answered:
-                self.score.add(exchange.scored - exchange.read)
-                self.answer.add(exchange.answered - exchange.scored)
-        if received:
-            self.total.add((exchange.answered or ended) - received)
+        if exchange.received:
+            times = self._times
+            times += (exchange.received, exchange.read, exchange.scored, exchange.answered, ended)
+            if len(times) >= 5 * HELD_REQUESTS:
+                self.fold()
 
     def scored(self, features: np.ndarray, prediction: Prediction) -> None:
         """Count the rows of one call of the model.
@@ -133,31 +126,51 @@ class Metrics:
             features: float64 of shape (n, k), as the reader made them.
             prediction: what the model said.
         """
+        with self._lock:
+            self._batches.append((features, prediction))
+            self._held += len(features)
+            if self._held >= HELD_ROWS:
+                self._fold_batches()
+
+    def fold(self) -> None:
+        """Bring the counts up to date with all that was seen."""
+        with self._lock:
+            if self._batches:
+                self._fold_batches()
+            times, self._times = self._times, []
+            if times:
+                received, read, scored, answered, ended = np.array(times).reshape(-1, 5).T
+                self.total.add(np.where(answered > 0, answered, ended) - received)
+                for stage, start, end in (
+                    (self.read, received, read),
+                    (self.score, read, scored),
+                    (self.answer, scored, answered),
+                ):
+                    stage.add((end - start)[end > 0])
+
+    def _fold_batches(self) -> None:
+        batches, self._batches, self._held = self._batches, [], 0
+        features = np.concatenate([features for features, _ in batches])
         inside = features >= self._low  # false for what is missing
         inside &= features <= self._high
-        with self._lock:
-            if np.count_nonzero(inside) < inside.size:
-                self._count_unusual(features, inside)
-            if self.predictions is not None:
-                probabilities = prediction.probabilities
-                values = prediction.values if probabilities is None else probabilities[:, 1]
-                if values is not None:
-                    self.predictions.add_all(values)
-            if prediction.labels is not None:
-                for code in self._counts(prediction.labels):
-                    self.labels[code[0]] += code[1]
+        if not inside.all():
+            first = self._firsts
+            missing = np.isnan(features[:, first]).sum(axis=0)
+            self.missing += missing
+            self.outside += len(features) - missing - inside[:, first].sum(axis=0)
+        labels = [made.labels for _, made in batches if made.labels is not None]
+        if labels:
+            self.labels += np.bincount(np.concatenate(labels), minlength=len(self.labels))
+        if self.predictions is not None:
+            self.predictions.add(np.concatenate([_shown(made) for _, made in batches]))
 
-    def _counts(self, codes: np.ndarray) -> list[tuple[int, int]]:
-        if len(codes) <= FEW:
-            return [(code, 1) for code in codes.tolist()]
-        return list(enumerate(np.bincount(codes).tolist()))
 
-    def _count_unusual(self, features: np.ndarray, inside: np.ndarray) -> None:
-        first = self._firsts
-        missing = np.add.reduce(np.isnan(features[:, first]), axis=0, dtype=np.int64)
-        self.missing += missing
-        self.outside += len(features) - missing
-        self.outside -= np.add.reduce(inside[:, first], axis=0, dtype=np.int64)
+def _shown(made: Prediction) -> np.ndarray:
+    """What the histogram of predictions counts: values, or those of the positive class."""
+    if made.probabilities is not None:
+        return made.probabilities[:, 1]
+    assert made.values is not None
+    return made.values
 
 
 def value_bounds(model_dir: "Path") -> Sequence[float]:

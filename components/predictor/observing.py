@@ -45,32 +45,29 @@ class Exchange:
         trace_id: of its span; "" when it is not traced.
     """
 
-    __slots__ = (
-        "_send", "answer", "answered", "began", "body", "cause", "headers", "kind", "question",
-        "read", "received", "request_id", "scope", "scored", "sent", "status", "trace_id",
-    )  # fmt: skip
+    # Most stand in the class until they are known: a request sets few of them.
+    kind = OTHER
+    status = GONE
+    cause = trace_id = ""
+    question: Question | None = None
+    body = answer = b""
+    headers: Headers | tuple[()] = ()
+    sent = 0
+    received = read = scored = answered = 0.0
 
     def __init__(self, scope: Scope, send: Send, request_id: bytes) -> None:
         """Begin."""
         self.scope = scope
         self._send = send
         self.request_id = request_id
-        self.kind = OTHER
-        self.status = GONE
-        self.cause = self.trace_id = ""
-        self.question: Question | None = None
-        self.body = self.answer = b""
-        self.headers: Headers = []
-        self.sent = 0
-        self.received = self.read = self.scored = self.answered = 0.0
         self.began = perf_counter()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the answer; the first carries the request's id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
-            self.headers = message["headers"] = headers
+            self.headers = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
+            message["headers"] = self.headers
         else:
             self.answer = message.get("body", b"")
             self.sent += len(self.answer)
