@@ -106,9 +106,10 @@ class InputColumn:
     def _refusal(self, where: str, value: Any) -> Refusal:
         if value is None:
             return Refusal(
-                f"{where} is null, and training never had it missing; send {self.expected}."
+                f"{where} is null, and training never had it missing; send {self.expected}.",
+                cause="null",
             )
-        return Refusal(f"{where} must be {self.expected}; {shown(value)} came.")
+        return Refusal(f"{where} must be {self.expected}; {shown(value)} came.", cause="wrong_type")
 
 
 def _as_text(value: Any) -> Any:
@@ -131,11 +132,15 @@ class Schema:
         """The refusal of a request without a column, with the misspelt name if there is one."""
         strangers = [stranger for stranger in given if stranger not in self.known]
         hint = nearest(name, strangers).replace("Did you mean", "It has")
-        return Refusal(f"{where} lacks the column '{name}' ({self.by_name[name].expected}).{hint}")
+        return Refusal(
+            f"{where} lacks the column '{name}' ({self.by_name[name].expected}).{hint}",
+            cause="missing_column",
+        )
 
     def unknown(self, where: str, name: str) -> Refusal:
         """The refusal of a column that the model does not know."""
         return Refusal(
             f"{where} has the column '{name[:60]}', which this model does not know."
-            f"{nearest(name[:60], self.names)} It takes {listed(list(self.names))}."
+            f"{nearest(name[:60], self.names)} It takes {listed(list(self.names))}.",
+            cause="unknown_column",
         )

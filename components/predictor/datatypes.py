@@ -70,7 +70,8 @@ def check_datatype(cells: list[Any], datatype: str, place: Place) -> None:
             range_ = f", which is whole and from {low} to {high}" if bounded else ""
             raise Refusal(
                 f"{place(index)} must be of the datatype {datatype}{range_}, as its tensor says; "
-                f"{shown(cell)} came."
+                f"{shown(cell)} came.",
+                cause="datatype",
             )
 
 
@@ -86,6 +87,7 @@ def as_floats(array: np.ndarray, place: Place) -> np.ndarray:
             index = int(infinite.argmax())
             raise Refusal(
                 f"{place(index)} must be a finite number; {float(array[index])} came. "
-                "NaN stands for null."
+                "NaN stands for null.",
+                cause="non_finite",
             )
     return array.astype(np.float64, copy=False)

@@ -216,7 +216,8 @@ class FeatureReader:
             row = next(row for row, cell in enumerate(cells) if cell in strange)
             raise Refusal(
                 f"Row {row}, column '{name}' must be a category that training saw; "
-                f"{shown(cells[row])} came."
+                f"{shown(cells[row])} came.",
+                cause="unknown_category",
             )
         return sum(cell in strange for cell in cells)
 

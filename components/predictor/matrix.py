@@ -38,21 +38,24 @@ def read_matrix(tensor: Tensor, schema: Schema, max_rows: int) -> np.ndarray:
             raise Refusal(
                 f"{what} has the shape {str(tensor.shape)[:60]}: one tensor of all columns is for "
                 f"models whose columns are all numbers, and column '{column.name}' holds "
-                f"{column.expected}. Send one tensor a column."
+                f"{column.expected}. Send one tensor a column.",
+                cause="shape",
             )
     rows, width = tensor.shape
     if type(rows) is not int or rows < 0 or type(width) is not int or width != len(names):
         raise Refusal(
             f"{what} must have the shape [n, {len(names)}], the columns in this order: "
-            f"{listed(names)}; {str(tensor.shape)[:60]} came."
+            f"{listed(names)}; {str(tensor.shape)[:60]} came.",
+            cause="shape",
         )
     if not rows:
-        raise Refusal(f"{what} has no row; there is nothing to predict.")
+        raise Refusal(f"{what} has no row; there is nothing to predict.", cause="shape")
     check_row_count(rows, max_rows)
     if tensor.datatype not in NUMERIC:
         raise Refusal(
             f"{what} holds numbers: its datatype may be {', '.join(NUMERIC)}; "
-            f"{shown(tensor.datatype)} came.{is_known(tensor.datatype)}"
+            f"{shown(tensor.datatype)} came.{is_known(tensor.datatype)}",
+            cause="datatype",
         )
 
     def place(index: int) -> str:
@@ -64,7 +67,7 @@ def read_matrix(tensor: Tensor, schema: Schema, max_rows: int) -> np.ndarray:
     if isinstance(data, (bytes, memoryview)):
         data = decode(data, tensor.datatype, rows * width, what, place)
     if not isinstance(data, np.ndarray):
-        raise Refusal(f"{what} must have 'data', a list; {shown(data)} came.")
+        raise Refusal(f"{what} must have 'data', a list; {shown(data)} came.", cause="shape")
     _check_count(len(data), rows, width, what)
     matrix = as_floats(data, place).reshape(rows, width)
     _check_nulls(matrix, schema)
@@ -73,7 +76,10 @@ def read_matrix(tensor: Tensor, schema: Schema, max_rows: int) -> np.ndarray:
 
 def _check_count(count: int, rows: int, width: int, what: str) -> None:
     if count != rows * width:
-        raise Refusal(f"{what} has the shape [{rows}, {width}] and {count:,} values; they differ.")
+        raise Refusal(
+            f"{what} has the shape [{rows}, {width}] and {count:,} values; they differ.",
+            cause="shape",
+        )
 
 
 def _flat(data: list[Any], rows: int, width: int, what: str) -> list[Any]:
@@ -81,12 +87,20 @@ def _flat(data: list[Any], rows: int, width: int, what: str) -> list[Any]:
         _check_count(len(data), rows, width, what)
         return data
     if len(data) != rows:
-        raise Refusal(f"{what} has the shape [{rows}, {width}] and {len(data)} rows; they differ.")
+        raise Refusal(
+            f"{what} has the shape [{rows}, {width}] and {len(data)} rows; they differ.",
+            cause="shape",
+        )
     for index, row in enumerate(data):
         if not isinstance(row, list):
-            raise Refusal(f"Row {index} must be a list like row 0; {shown(row)} came.")
+            raise Refusal(
+                f"Row {index} must be a list like row 0; {shown(row)} came.", cause="shape"
+            )
         if len(row) != width:
-            raise Refusal(f"Row {index} has {len(row)} values; its tensor's shape says {width}.")
+            raise Refusal(
+                f"Row {index} has {len(row)} values; its tensor's shape says {width}.",
+                cause="shape",
+            )
     return [cell for row in data for cell in row]
 
 

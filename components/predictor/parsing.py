@@ -22,12 +22,12 @@ def parsed(body: bytes) -> Any:
         Refusal: it is empty, not UTF-8, or not JSON; NaN and infinity are not.
     """
     if not body.strip():
-        raise Refusal("The body is empty; send JSON.")
+        raise Refusal("The body is empty; send JSON.", cause="malformed")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         hint = " NaN and infinity are no JSON; send null." if b"NaN" in body else ""
-        raise Refusal(f"The body is not JSON: {error}.{hint}") from None
+        raise Refusal(f"The body is not JSON: {error}.{hint}", cause="malformed") from None
 
 
 class LongBodies:

@@ -68,19 +68,26 @@ def read_options(parameters: Any, task: str, classes: Sequence[str] = ()) -> Opt
         Refusal: they are no object, or one is not known, not of its type or out of its range.
     """
     if not isinstance(parameters, Mapping):
-        raise Refusal(f"'parameters' must be an object; {shown(parameters)} came.")
+        raise Refusal(
+            f"'parameters' must be an object; {shown(parameters)} came.", cause="parameters"
+        )
     for name in parameters:
         if name not in NAMES:
             raise Refusal(
-                f"There is no parameter '{name[:60]}'; a request may have {listed(list(NAMES))}."
+                f"There is no parameter '{name[:60]}'; a request may have {listed(list(NAMES))}.",
+                cause="parameters",
             )
     threshold = _threshold(parameters.get("threshold"), task)
     explain = parameters.get("explain", False)
     if type(explain) is not bool:
-        raise Refusal(f"'explain' must be true or false; {shown(explain)} came.")
+        raise Refusal(
+            f"'explain' must be true or false; {shown(explain)} came.", cause="parameters"
+        )
     top_k, top_features = (_count(parameters, name) for name in ("top_k", "top_features"))
     if top_k and task == "regression":
-        raise Refusal("'top_k' is for classification; this model's task is regression.")
+        raise Refusal(
+            "'top_k' is for classification; this model's task is regression.", cause="parameters"
+        )
     explain_class = _class(parameters.get("explain_class"), task, classes)
     return Options(threshold, top_k, explain, top_features, explain_class)
 
@@ -89,9 +96,14 @@ def _threshold(threshold: Any, task: str) -> float | None:
     if threshold is None:
         return None
     if task != "binary":
-        raise Refusal(f"'threshold' is for binary classification; this model's task is {task}.")
+        raise Refusal(
+            f"'threshold' is for binary classification; this model's task is {task}.",
+            cause="parameters",
+        )
     if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
-        raise Refusal(f"'threshold' must be from 0 to 1; {shown(threshold)} came.")
+        raise Refusal(
+            f"'threshold' must be from 0 to 1; {shown(threshold)} came.", cause="parameters"
+        )
     return float(threshold)
 
 
@@ -99,10 +111,14 @@ def _class(name: Any, task: str, classes: Sequence[str]) -> int | None:
     if name is None:
         return None
     if task != "multiclass":
-        raise Refusal(f"'explain_class' is for several classes; this model's task is {task}.")
+        raise Refusal(
+            f"'explain_class' is for several classes; this model's task is {task}.",
+            cause="parameters",
+        )
     if not isinstance(name, str) or name not in classes:
         raise Refusal(
-            f"'explain_class' must be one of {listed(list(classes))}; {shown(name)} came."
+            f"'explain_class' must be one of {listed(list(classes))}; {shown(name)} came.",
+            cause="parameters",
         )
     return classes.index(name)
 
@@ -110,5 +126,8 @@ def _class(name: Any, task: str, classes: Sequence[str]) -> int | None:
 def _count(parameters: Mapping[str, Any], name: str) -> int:
     value = parameters.get(name, 0)
     if type(value) is not int or value < 0:
-        raise Refusal(f"'{name}' must be a whole number of 0 or more; {shown(value)} came.")
+        raise Refusal(
+            f"'{name}' must be a whole number of 0 or more; {shown(value)} came.",
+            cause="parameters",
+        )
     return value

@@ -26,24 +26,34 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
         Refusal: the body is not such a request, or a row or a cell is not as the schema says.
     """
     if not isinstance(payload, dict):
-        raise Refusal(f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.")
+        raise Refusal(
+            f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.", cause="shape"
+        )
     if "inputs" in payload:
         return _from_columns(payload, schema, max_rows)
     if "instances" not in payload:
         held = listed([str(key) for key in payload]) or "nothing"
-        raise Refusal(f"The body has no 'instances' and no 'inputs', but {held}: {EXAMPLE}.")
+        raise Refusal(
+            f"The body has no 'instances' and no 'inputs', but {held}: {EXAMPLE}.", cause="shape"
+        )
     rows = payload["instances"]
     if not isinstance(rows, list):
-        raise Refusal(f"'instances' must be a list of rows; {shown(rows)} came: {EXAMPLE}.")
+        raise Refusal(
+            f"'instances' must be a list of rows; {shown(rows)} came: {EXAMPLE}.", cause="shape"
+        )
     if not rows:
-        raise Refusal(f"'instances' is empty; there is nothing to predict: {EXAMPLE}.")
+        raise Refusal(
+            f"'instances' is empty; there is nothing to predict: {EXAMPLE}.", cause="shape"
+        )
     check_row_count(len(rows), max_rows)
     if isinstance(rows[0], dict):
         columns = _from_objects(rows, schema)
     elif isinstance(rows[0], list):
         columns = _from_lists(rows, schema)
     else:
-        raise Refusal(f"Row 0 must be an object or a list; {shown(rows[0])} came: {EXAMPLE}.")
+        raise Refusal(
+            f"Row 0 must be an object or a list; {shown(rows[0])} came: {EXAMPLE}.", cause="shape"
+        )
     return {
         column.name: column.check(columns[column.name], _place(column.name))
         for column in schema.columns
@@ -52,12 +62,15 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
 
 def _from_columns(payload: dict[str, Any], schema: Schema, max_rows: int) -> dict[str, list[Any]]:
     if "instances" in payload:
-        raise Refusal("The body has 'instances' and 'inputs'; send rows or columns, not both.")
+        raise Refusal(
+            "The body has 'instances' and 'inputs'; send rows or columns, not both.", cause="shape"
+        )
     given = payload["inputs"]
     if not isinstance(given, dict):
         raise Refusal(
             f"'inputs' must be an object with a list of values for each column; {shown(given)} "
-            "came. Rows go as 'instances'."
+            "came. Rows go as 'instances'.",
+            cause="shape",
         )
     for name in schema.names:
         if name not in given:
@@ -67,14 +80,19 @@ def _from_columns(payload: dict[str, Any], schema: Schema, max_rows: int) -> dic
         if name not in schema.known:
             raise schema.unknown("The request", name)
         if not isinstance(cells, list):
-            raise Refusal(f"Column '{name}' must be a list of values; {shown(cells)} came.")
+            raise Refusal(
+                f"Column '{name}' must be a list of values; {shown(cells)} came.", cause="shape"
+            )
         if isinstance(given[first], list) and len(cells) != len(given[first]):
             raise Refusal(
                 f"Column '{name}' has {len(cells)} values and column '{first}' has "
-                f"{len(given[first])}; all columns of a request must have the same."
+                f"{len(given[first])}; all columns of a request must have the same.",
+                cause="shape",
             )
     if not given[first]:
-        raise Refusal("The columns of 'inputs' are empty; there is nothing to predict.")
+        raise Refusal(
+            "The columns of 'inputs' are empty; there is nothing to predict.", cause="shape"
+        )
     check_row_count(len(given[first]), max_rows)
     return {
         column.name: column.check(given[column.name], _place(column.name))
@@ -100,7 +118,8 @@ def _from_objects(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise Refusal(
-                f"Row {index} must be an object like row 0; {shown(row)} came. Do not mix them."
+                f"Row {index} must be an object like row 0; {shown(row)} came. Do not mix them.",
+                cause="shape",
             )
     columns: dict[str, list[Any]] = {}
     try:
@@ -121,12 +140,14 @@ def _from_lists(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
     for index, row in enumerate(rows):
         if not isinstance(row, list):
             raise Refusal(
-                f"Row {index} must be a list like row 0; {shown(row)} came. Do not mix them."
+                f"Row {index} must be a list like row 0; {shown(row)} came. Do not mix them.",
+                cause="shape",
             )
         if len(row) != width:
             raise Refusal(
                 f"Row {index} has {len(row)} values; this model takes {width}, in this order: "
-                f"{listed(list(schema.names))}. Rows by column name are safer."
+                f"{listed(list(schema.names))}. Rows by column name are safer.",
+                cause="shape",
             )
     return {
         name: list(cells) for name, cells in zip(schema.names, zip(*rows, strict=True), strict=True)

@@ -45,7 +45,8 @@ def read_tensors(
         if count != rows[first]:
             raise Refusal(
                 f"Column '{name}' has {count} rows and column '{first}' has {rows[first]}; "
-                "all tensors of a request must have the same."
+                "all tensors of a request must have the same.",
+                cause="shape",
             )
     check_row_count(rows[first], max_rows)
     for name, tensor in by_name.items():
@@ -62,7 +63,10 @@ def _by_name(tensors: list[Tensor], schema: Schema) -> dict[str, Tensor]:
     by_name: dict[str, Tensor] = {}
     for tensor in tensors:
         if tensor.name in by_name:
-            raise Refusal(f"Column '{tensor.name[:60]}' comes twice; send one tensor a column.")
+            raise Refusal(
+                f"Column '{tensor.name[:60]}' comes twice; send one tensor a column.",
+                cause="duplicate",
+            )
         by_name[tensor.name] = tensor
     for name in schema.names:
         if name not in by_name:
@@ -79,14 +83,21 @@ def _rows(tensor: Tensor) -> int:
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     if not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
         came = repr(shape)[:60] if isinstance(shape, list) else shown(shape)
-        raise Refusal(f"Column '{tensor.name}' must have the shape [n] or [n, 1]; {came} came.")
+        raise Refusal(
+            f"Column '{tensor.name}' must have the shape [n] or [n, 1]; {came} came.", cause="shape"
+        )
     if not shape[0]:
-        raise Refusal(f"Column '{tensor.name}' has no row; there is nothing to predict.")
+        raise Refusal(
+            f"Column '{tensor.name}' has no row; there is nothing to predict.", cause="shape"
+        )
     if not isinstance(data, (list, np.ndarray, bytes, memoryview)):
-        raise Refusal(f"Column '{tensor.name}' must have 'data', a list; {shown(data)} came.")
+        raise Refusal(
+            f"Column '{tensor.name}' must have 'data', a list; {shown(data)} came.", cause="shape"
+        )
     if isinstance(data, (list, np.ndarray)) and len(data) != shape[0]:
         raise Refusal(
-            f"Column '{tensor.name}' has the shape {shape} and {len(data)} values; they differ."
+            f"Column '{tensor.name}' has the shape {shape} and {len(data)} values; they differ.",
+            cause="shape",
         )
     return int(shape[0])
 
@@ -95,7 +106,8 @@ def _check_known(tensor: Tensor) -> None:
     if tensor.datatype not in CELLS:
         raise Refusal(
             f"Column '{tensor.name}' has the datatype {shown(tensor.datatype)}; "
-            f"this server knows {', '.join(CELLS)}."
+            f"this server knows {', '.join(CELLS)}.",
+            cause="datatype",
         )
 
 
@@ -118,7 +130,8 @@ def _cells(tensor: Tensor, count: int, column: InputColumn, null_text: str | Non
         raise Refusal(
             f"Column '{column.name}' holds {column.expected}: its datatype may be "
             f"{', '.join(allowed)} (best {DATATYPES[column.dtype]}); {shown(datatype)} came."
-            f"{is_known(datatype)}"
+            f"{is_known(datatype)}",
+            cause="datatype",
         )
     place, data = _place(column.name), _decoded(tensor, count)
     if isinstance(data, np.ndarray):
