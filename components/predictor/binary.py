@@ -10,7 +10,7 @@ from shipway.components.predictor.columns import Place
 from shipway.components.predictor.refusals import Refusal
 
 EXTENSION = "binary_tensor_data"
-DTYPES = {
+_NAMES = {
     "FP64": "<f8",
     "FP32": "<f4",
     "FP16": "<f2",
@@ -18,7 +18,7 @@ DTYPES = {
     **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
     "BOOL": "|u1",
 }
-SIZES = {datatype: np.dtype(dtype).itemsize for datatype, dtype in DTYPES.items()}
+DTYPES = {datatype: np.dtype(name) for datatype, name in _NAMES.items()}
 LENGTH = struct.Struct("<I")
 
 Buffer = bytes | memoryview
@@ -66,7 +66,7 @@ def decode(data: Buffer, datatype: str, count: int, what: str, place: Place) -> 
     """
     if datatype == "BYTES":
         return _texts(data, count, what, place)
-    expected = count * SIZES[datatype]
+    expected = count * DTYPES[datatype].itemsize
     if len(data) != expected:
         raise Refusal(
             f"{what} has {count:,} cells of {datatype}, which are {expected:,} bytes; "

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from shipway.components.predictor.binary import decode
+from shipway.components.predictor.binary import DTYPES, decode
 from shipway.components.predictor.columns import Schema
-from shipway.components.predictor.datatypes import FLOATS, INTEGERS, Tensor
+from shipway.components.predictor.datatypes import FLOATS, INTEGERS, NUMERIC, Tensor
 from shipway.components.predictor.features import Batch, FeatureReader
 
 FEW_ROWS = 16
@@ -28,11 +28,12 @@ class LeanTensors:
         self._labels = {column.name: LABELS[column.dtype] for column in schema.columns}
         self._names = schema.names
         self._reader = reader
+        self._square = reader.all_numbers
 
     def read(self, tensors: list[Tensor]) -> Batch | None:
         """The batch; None where something is unusual, for the careful way to look at."""
         if len(tensors) != len(self._names):
-            return None
+            return self._matrix(tensors[0]) if self._square and len(tensors) == 1 else None
         rows = _count(tensors[0].shape)
         if not 0 < rows <= FEW_ROWS:
             return None
@@ -53,6 +54,21 @@ class LeanTensors:
         ordered = zip(*[columns[name] for name in self._names], strict=True)
         return self._reader.read_rows(list(map(list, ordered)))
 
+    def _matrix(self, tensor: Tensor) -> Batch | None:
+        """One tensor of all the columns, its cells in one list."""
+        name, datatype, shape, data = tensor
+        if datatype not in FLOATS or type(shape) is not list or len(shape) != 2:
+            return None
+        rows, width = shape
+        if type(rows) is not int or not 0 < rows <= FEW_ROWS or width != len(self._names):
+            return None
+        cells = data if type(data) is list else _listed(data, datatype, rows * width, name)
+        if len(cells) != rows * width:
+            return None
+        return self._reader.read_rows(
+            [cells[start : start + width] for start in range(0, len(cells), width)]
+        )
+
 
 def _count(shape: Any) -> int:
     if type(shape) is list and len(shape) == 1 and type(shape[0]) is int:
@@ -60,15 +76,21 @@ def _count(shape: Any) -> int:
     return 0
 
 
-def _listed(data: Any, datatype: str, rows: int, name: str) -> list[Any]:
+def _listed(data: Any, datatype: str, count: int, name: str) -> list[Any]:
     """Cells of a tensor that is no list; [] where they are unusual."""
     if isinstance(data, (bytes, memoryview)):
-        what = f"Column '{name}'"
-        data = decode(data, datatype, rows, what, lambda index: f"Row {index}, column '{name}'")
-    if isinstance(data, np.ndarray):
-        data = data.tolist()
-        return data if all(map(math.isfinite, data)) else []
-    return data if isinstance(data, list) else []
+        if datatype not in NUMERIC:
+            cells: list[Any] = decode(
+                data, datatype, count, f"Column '{name}'", lambda at: f"Row {at}, column '{name}'"
+            )
+            return cells
+        if len(data) != count * DTYPES[datatype].itemsize:
+            return []
+        data = np.frombuffer(data, DTYPES[datatype])
+    if not isinstance(data, np.ndarray):
+        return []
+    cells = data.tolist()
+    return cells if all(map(math.isfinite, cells)) else []
 
 
 def _within(cells: list[Any], low: int, high: int) -> bool:

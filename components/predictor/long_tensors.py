@@ -19,7 +19,8 @@ def quick_payload(document: Any, body: bytes) -> dict[str, Any] | None:
     """
     payload: dict[str, Any] = {}
     brackets = 0
-    for key, value in document.items():
+    for key in document:  # its items would be copied to Python's own
+        value = document[key]
         if key == "inputs":
             tensors = [_tensor(tensor) for tensor in value]
             payload[key] = [tensor for tensor, _ in tensors]
@@ -37,9 +38,9 @@ def quick_payload(document: Any, body: bytes) -> dict[str, Any] | None:
 def _tensor(value: Any) -> tuple[dict[str, Any], int]:
     """A tensor, and how many lists it holds."""
     tensor, brackets = {}, 2
-    for key, field in value.items():
+    for key in value:
         if key != "data":
-            tensor[key] = _plain(field)
+            tensor[key] = _plain(value[key])
     if len(tensor) + 1 != len(value):
         raise ValueError("a key comes twice, or there is no data")
     data = value["data"]

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import functools
-import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import uvicorn
 import uvloop
@@ -21,6 +19,7 @@ from shipway.components.predictor.documents import Documents
 from shipway.components.predictor.drain import Drain
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.gateway import Gateway
+from shipway.components.predictor.grpc_server import GrpcServer
 from shipway.components.predictor.health import Health
 from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.model import ShipwayModel
@@ -34,10 +33,18 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._listening = listening
+        self.beside: GrpcServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is open, by gRPC at the same time."""
+        ending = [super().shutdown(sockets)]
+        if self.beside is not None:
+            ending.append(self.beside.stop())
+        await asyncio.gather(*ending)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -92,8 +99,7 @@ class Server(ModelServer):  # type: ignore[misc]
         """Take the settings; nothing listens yet."""
         super().__init__(
             http_port=settings.http_port,
-            grpc_port=settings.grpc_port,
-            enable_grpc=settings.enable_grpc,
+            enable_grpc=False,  # ours is beside it
             enable_latency_logging=False,
             grace_period=settings.grace_seconds,
         )
@@ -128,29 +134,19 @@ class Server(ModelServer):  # type: ignore[misc]
 
         rest = _Rest(self, listener, gateway, guard, started)
         drain = Drain(rest.uvicorn_, guard, health, settings.drain_seconds, offer, settings.http_fd)
+        grpc = None
+        if settings.enable_grpc:
+            grpc = GrpcServer(engine, settings, health, limits, observer)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._answer(rest))
+            runner.run(_answer(rest, grpc))
         limits.close()
         observer.close()
         return limits.running > 0
 
-    async def _answer(self, rest: _Rest) -> None:
-        """Serve REST until the drain ends it, and gRPC as long."""
-        if self.enable_grpc:
-            self.servers.append(asyncio.create_task(self._grpc().start(self.max_threads)))
-        await rest.start()
-        if self.enable_grpc:
-            await self._grpc_server.stop(signal.SIGTERM)
-        await self._serve()
 
-    def _grpc(self) -> Any:
-        from kserve.model_server import GRPCServer, args
-
-        self._grpc_server = GRPCServer(
-            self.grpc_port,
-            self.dataplane,
-            self.model_repository_extension,
-            kwargs=vars(args),
-            grace_period=self.grace_period,
-        )
-        return self._grpc_server
+async def _answer(rest: _Rest, grpc: GrpcServer | None) -> None:
+    """Serve REST until the drain ends it, and gRPC as long."""
+    if grpc is not None:
+        await grpc.start()
+        rest.uvicorn_.beside = grpc
+    await rest.start()

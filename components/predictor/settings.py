@@ -68,8 +68,8 @@ def parse_settings(arguments: list[str]) -> Settings:
     add("--http_port", type=_port, default=8080, help="REST port; 0 takes a free one")
     add("--http_fd", type=_count, default=-1, help="inherited socket, in place of host and port")
     add("--handover", type=Path, help="Unix socket: gives the REST socket to the next server")
-    add("--enable_grpc", type=_flag, default=False, help="V2 gRPC too, on every interface")
-    add("--grpc_port", type=_port, default=8081, help="gRPC port")
+    add("--enable_grpc", type=_flag, default=False, help="V2 gRPC too")
+    add("--grpc_port", type=_port, default=8081, help="gRPC port; 0 takes a free one")
     add("--max_body_mib", type=_positive, default=64, help="largest request body, in MiB")
     add("--max_rows", type=_positive, default=100_000, help="most rows in a request")
     add("--max_explain_rows", type=_positive, default=1_000, help="most rows to explain at once")
@@ -150,11 +150,6 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
 
 def _refuse_together(parser: argparse.ArgumentParser, settings: Settings) -> None:
     """End the process where flags contradict each other."""
-    if settings.enable_grpc and settings.host not in ("0.0.0.0", "::"):
-        parser.error(
-            f"--enable_grpc true listens on every interface, and --host is {settings.host}; "
-            "set --host 0.0.0.0 too, or leave gRPC off"
-        )
     if (settings.ssl_certfile is None) != (settings.ssl_keyfile is None):
         parser.error("--ssl_certfile and --ssl_keyfile go together; give both")
     if settings.ssl_ca_certs and not settings.ssl_certfile:

@@ -135,6 +135,11 @@ class Served:
     def text(self) -> str:
         return "".join(self.log)
 
+    @property
+    def grpc(self) -> str:
+        """Where gRPC answers: it is told before REST is ready."""
+        return re.search(r"answers V2 gRPC on ([^ ]+:\d+)", self.text())[1]
+
 
 def start_server(*flags: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "shipway.components.predictor", *map(str, flags)]
@@ -144,7 +149,9 @@ def start_server(*flags: object) -> subprocess.Popen:
 
 
 @contextmanager
-def run_server(path: Path, *flags: object) -> Iterator[Served]:
+def run_server(
+    path: Path, *flags: object, client: httpx.Client | None = None
+) -> Iterator[Served]:
     """Run a server on a free port until the block ends, and end it as Kubernetes would."""
     began = time.monotonic()
     process = start_server("--model_dir", path, "--http_port", 0, *flags)
@@ -152,7 +159,7 @@ def run_server(path: Path, *flags: object) -> Iterator[Served]:
     lines = threading.Thread(target=lambda: log.extend(process.stdout), daemon=True)
     lines.start()
     try:
-        with httpx.Client(trust_env=False, timeout=30.0) as client:
+        with client or httpx.Client(trust_env=False, timeout=30.0) as client:
             url = _await_ready(process, log, client, began + START_SECONDS)
             yield Served(process, url, log, client, time.monotonic() - began)
     finally:
@@ -167,7 +174,7 @@ def run_server(path: Path, *flags: object) -> Iterator[Served]:
 
 def _await_ready(process, log, client, deadline) -> str:
     while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"answers on (http://[^/]+)/", "".join(log))
+        found = re.search(r"answers on (https?://[^/]+)/", "".join(log))
         if found:
             try:
                 if client.get(f"{found[1]}/v2/health/ready").status_code == 200:
@@ -202,6 +209,14 @@ def binary(models) -> Trained:
 @pytest.fixture(scope="session")
 def server(binary) -> Iterator[Served]:
     with run_server(binary.path, "--model_version", "7", "--max_body_mib", 1) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def both(binary) -> Iterator[Served]:
+    """A server that answers gRPC too."""
+    flags = ["--model_version", "7", "--enable_grpc", "true", "--grpc_port", 0]
+    with run_server(binary.path, *flags) as served:
         yield served
 
 
