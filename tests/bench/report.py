@@ -56,7 +56,7 @@ class Report:
 
     def median(self, cell: str, peer: str, figure: str) -> float:
         """The median over the rounds."""
-        return statistics.median(getattr(turn, figure) for turn in self.measured[cell][peer])
+        return statistics.median([getattr(turn, figure) for turn in self.measured[cell][peer]])
 
     def ratio(self, above: tuple[str, str], below: tuple[str, str], figure: str) -> float | None:
         """The median of a figure's ratio over the rounds: of (cell, peer) to (cell, peer)."""

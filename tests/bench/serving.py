@@ -18,8 +18,9 @@ from shipway.components.predictor.margins import FastMargins
 from tests.bench.cells import CELLS, Cell, WrongAnswerError, ask, check
 from tests.bench.load import check_tools, run_h2load, run_wrk
 from tests.bench.models import Model, make_model
-from tests.bench.peers import PEERS, Running, environment, versions
+from tests.bench.peers import PEERS, environment, versions
 from tests.bench.report import Measured, Report, print_tables, write_files
+from tests.bench.running import Running
 
 IN_PROCESS = ("v1-b1-c1", "v1-b1000-c8")
 
