@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import socket
 import sys
 import time
 
@@ -10,6 +11,8 @@ from shipway.components.lib.errors import ShipwayError
 from shipway.components.predictor.listener import bind, inherit
 from shipway.components.predictor.request_log import set_up
 from shipway.components.predictor.settings import Settings, parse_settings
+from shipway.components.predictor.tls import check_tls
+from shipway.components.predictor.workers import Workers
 
 logger = logging.getLogger("shipway.components.predictor")
 
@@ -26,19 +29,22 @@ def main() -> int:
     settings = parse_settings(sys.argv[1:])
     set_up(settings.log_format)
     try:
-        _serve(settings, began)
+        check_tls(settings)
+        listener = (
+            bind(settings.host, settings.http_port)
+            if settings.http_fd < 0
+            else inherit(settings.http_fd)
+        )
+        if settings.workers > 1:
+            return Workers(sys.argv[1:], listener, settings).wait()
+        _serve(settings, listener, began)
     except ShipwayError as error:
         logger.error("%s", error)
         return REFUSED
     return 0
 
 
-def _serve(settings: Settings, began: float) -> None:
-    listener = (
-        bind(settings.host, settings.http_port)
-        if settings.http_fd < 0
-        else inherit(settings.http_fd)
-    )
+def _serve(settings: Settings, listener: socket.socket, began: float) -> None:
     from shipway.components.predictor.loading import load_engine
 
     engine = load_engine(settings)

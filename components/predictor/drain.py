@@ -61,17 +61,16 @@ class Drain:
         self._ending = loop.create_task(self._run())
 
     async def _run(self) -> None:
-        shared = self._inherited
+        taken = self._offer is not None and self._offer.taken
         if self._offer:
-            shared = shared or self._offer.taken
             asyncio.get_running_loop().remove_reader(self._offer.fileno())
             self._offer.close()
-        if shared:  # another server accepts from the same queue: leave it to that one
+        if not taken:
+            await asyncio.sleep(self._seconds)
+        if taken or self._inherited:  # another server accepts from the same queue
             for listening in self._server.servers:
                 listening.close()
             await _until(lambda: not self._server.server_state.connections, DRAIN_SECONDS)
-        else:
-            await asyncio.sleep(self._seconds)
         self._server.should_exit = True
 
 

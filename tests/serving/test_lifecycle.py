@@ -1,12 +1,13 @@
 """How a server starts, refuses to start, shares a port and ends; and the probe against it."""
 
 import json
+import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import httpx
@@ -15,7 +16,6 @@ import pytest
 
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.files import sha256_of
-from shipway.components.predictor.listener import bind
 from shipway.components.probe.logic import probe
 
 
@@ -51,6 +51,22 @@ def test_a_model_of_a_newer_xgboost_is_refused(tmp_path, refused, train):
     assert "written by XGBoost 99.0.0" in text
 
 
+def test_an_oversized_tree_file_is_refused_before_it_is_read(copy, refused):
+    with (copy / "model.ubj").open("r+b") as file:
+        file.truncate((2 << 30) + 1)
+    began = time.monotonic()
+    status, text = refused("--model_dir", copy, "--http_port", 0)
+    assert status == 3
+    assert "is larger than 2 GiB" in text and time.monotonic() - began < 30
+
+
+def test_hashes_are_checked_before_the_trees_are_parsed(copy, refused):
+    (copy / "model.ubj").write_bytes(b"{" * (copy / "model.ubj").stat().st_size)
+    status, text = refused("--model_dir", copy, "--http_port", 0)
+    assert status == 3
+    assert "SHA-256 differs" in text and "cannot read" not in text
+
+
 def test_golden_rows_that_get_another_answer_are_refused(copy, refused):
     golden = json.loads((copy / "golden.json").read_text())
     probabilities = golden["outputs"][2]["probabilities"]
@@ -81,7 +97,6 @@ def test_a_busy_port_is_told_before_the_model_is_loaded(copy, refused):
         (["--http_port", "x"], "must be a port"),
         (["--max_rows", "0"], "1 or more"),
         (["--htp_port", "80"], "unrecognized arguments"),
-        (["--enable_grpc", "true"], "every interface"),
     ],
 )
 def test_wrong_flags_are_refused(tmp_path, flags, words, refused):
@@ -124,6 +139,69 @@ def test_a_request_that_is_open_at_sigterm_is_answered(binary, serving):
             answer = connection.recv(65_536)
         assert answer.startswith(b"HTTP/1.1 200")
         assert served.process.wait(15) == 0
+
+
+def test_it_drains_before_it_ends(binary, serving):
+    with serving(binary.path, "--model_version", "7", "--drain_seconds", 3) as served:
+        with httpx.Client(trust_env=False, base_url=served.url) as kept:
+            assert kept.get("/v2/health/ready").json() == {"ready": True}
+            served.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            body = {"instances": binary.rows[:1]}
+            answer = kept.post("/v1/models/trips:predict", json=body)
+            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+            paths = ["/v2/health/ready", "/v1/models/trips", "/v2/models/trips/ready"]
+            for path in [*paths, "/v2/models/trips/versions/7/ready"]:
+                answer = kept.get(path)  # on a new connection, each
+                assert (answer.status_code, answer.headers["connection"]) == (503, "close"), path
+                assert "about to end" in answer.json()["error"]
+            assert kept.get("/v2/health/live").json() == {"live": True}
+            assert kept.post("/v1/models/trips:predict", json=body).status_code == 200
+        assert served.process.wait(10) == 0
+    assert "Traceback" not in served.text()
+
+
+def test_a_second_signal_ends_it_at_once(binary, serving):
+    with serving(binary.path, "--drain_seconds", 60) as served:
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert served.process.poll() is None
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(2) == -signal.SIGTERM
+
+
+def test_workers_share_a_port_and_end_together(binary, serving):
+    with serving(binary.path, "--workers", 2) as served:
+        while served.text().count(" answers on ") < 2:
+            time.sleep(0.05)
+        for _ in range(20):
+            answer = httpx.post(
+                f"{served.url}/v1/models/trips:predict",
+                json={"instances": binary.rows[:2]},
+                trust_env=False,
+            )
+            assert len(answer.json()["predictions"]) == 2
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(15) == 0
+    assert served.text().count("Stopped.") == 2
+
+
+def test_a_worker_that_dies_ends_the_server_with_the_reason(binary, serving):
+    with serving(binary.path, "--workers", 2) as served:
+        worker = int(re.search(r"workers: (\d+),", served.text())[1])
+        os.kill(worker, signal.SIGKILL)
+        assert served.process.wait(20) == 3
+    assert f"Worker {worker} was ended by signal 9" in served.text()
+
+
+def test_workers_that_refuse_the_model_end_the_server(tmp_path, refused):
+    status, text = refused("--model_dir", tmp_path, "--http_port", 0, "--workers", 2)
+    assert status == 3 and "is no model package" in text
+
+
+def test_an_inherited_descriptor_that_is_no_socket_is_refused(tmp_path, refused):
+    status, text = refused("--model_dir", tmp_path, "--http_fd", 0)
+    assert status == 3 and "--http_fd 0 is no socket" in text
 
 
 def test_the_probe_passes_a_sound_server_and_fails_another_model(models, binary, server, tmp_path):

@@ -228,9 +228,13 @@ def test_more_connections_than_allowed_are_turned_away(tight):
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"instances":' + b"[" * 3000, b'{"instances":' + b"[" * 3000 + b"]" * 3000 + b"}"]
-    + [b'{"instances":' + b'{"a":' * 3000 + b"1" + b"}" * 3001]
-    + [b'{"instances":[[1e999]]}', b'{"instances":[[' + b"9" * 5000 + b"]]}"],
+    [
+        b'{"instances":' + b"[" * 3000,
+        b'{"instances":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"instances":' + b'{"a":' * 3000 + b"1" + b"}" * 3001,
+        b'{"instances":[[1e999]]}',
+        b'{"instances":[[' + b"9" * 5000 + b"]]}",
+    ],
 )
 def test_deep_nesting_and_numbers_beyond_double_are_refused(tight, content):
     for path in (PREDICT, "/v2/models/trips/infer"):
