@@ -90,7 +90,13 @@ class Trained:
 
 def train_model(task: str, path: Path, xgboost_version: str = xgb.__version__) -> Trained:
     table = trips()
-    labelled = table.append_column("label", label_of(task, table))
+    return train_on(table, label_of(task, table), task, path, xgboost_version)
+
+
+def train_on(
+    table: pa.Table, label: pa.Array, task: str, path: Path, xgboost_version: str = xgb.__version__
+) -> Trained:
+    labelled = table.append_column("label", label)
     target = resolve_target(labelled.column("label"), task)
     plan = fit_plan(labelled, "label", target)
     matrix = xgb.DMatrix(
@@ -102,7 +108,8 @@ def train_model(task: str, path: Path, xgboost_version: str = xgb.__version__) -
     signature = signature_of(plan, "trips", threshold, Calibrator().to_json(), xgboost_version)
     scorer = Scorer(booster, signature)
     rows = to_rows(table)
-    golden = [*rows[:20], rows[0] | {"miles": None, "company": None, "total": " "}]
+    sparse = {"miles": None, "company": None, "total": " "}
+    golden = [*rows[:20], rows[0] | {k: v for k, v in sparse.items() if k in rows[0]}]
     transform = scorer.plan.row_transformer()
     outputs = scorer.outputs(scorer.score_matrix(np.stack([transform(row) for row in golden])))
     digest = write_package(path, booster, signature, golden, outputs, {}, {})
@@ -141,27 +148,34 @@ class Served:
         return re.search(r"answers V2 gRPC on ([^ ]+:\d+)", self.text())[1]
 
 
-def start_server(*flags: object) -> subprocess.Popen:
+def start_server(*flags: object, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
     command = [sys.executable, "-m", "shipway.components.predictor", *map(str, flags)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+        pass_fds=pass_fds,
     )
 
 
 @contextmanager
 def run_server(
-    path: Path, *flags: object, client: httpx.Client | None = None
+    path: Path, *flags: object, client: httpx.Client | None = None, listener: int | None = None
 ) -> Iterator[Served]:
     """Run a server on a free port until the block ends, and end it as Kubernetes would."""
     began = time.monotonic()
-    process = start_server("--model_dir", path, "--http_port", 0, *flags)
+    place = ["--http_port", 0] if listener is None else ["--http_fd", listener]
+    inherited = () if listener is None else (listener,)
+    process = start_server("--model_dir", path, *place, *flags, pass_fds=inherited)
     log: list[str] = []
     lines = threading.Thread(target=lambda: log.extend(process.stdout), daemon=True)
     lines.start()
     try:
-        with client or httpx.Client(trust_env=False, timeout=30.0) as client:
-            url = _await_ready(process, log, client, began + START_SECONDS)
-            yield Served(process, url, log, client, time.monotonic() - began)
+        with client or httpx.Client(trust_env=False, timeout=30.0) as caller:
+            url = _await_ready(process, log, caller, began + START_SECONDS)
+            yield Served(process, url, log, caller, time.monotonic() - began)
     finally:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGTERM)
@@ -234,3 +248,8 @@ def refused():
 @pytest.fixture(scope="session")
 def train():
     return train_model
+
+
+@pytest.fixture(scope="session", name="train_on")
+def train_on_fixture():
+    return train_on

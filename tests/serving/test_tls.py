@@ -117,8 +117,7 @@ def test_certificates_that_cannot_be_used_are_refused_before_the_model(
         (["--ssl_certfile", "a"], "go together"),
         (["--ssl_ca_certs", "a"], "give --ssl_certfile too"),
         (
-            ["--ssl_certfile", "a", "--ssl_keyfile", "b", "--enable_grpc", "true"]
-            + ["--host", "0.0.0.0"],
+            [*flags("ab"), "--enable_grpc", "true", "--host", "0.0.0.0"],
             "unencrypted",
         ),
         (["--workers", "2", "--handover", "door"], "--workers above 1"),
