@@ -102,11 +102,11 @@ def test_knative_takes_it_and_its_containers_are_kubernetes_own(runtime, contain
     assert problems(deployment(runtime)) == []
 
 
-def test_in_standard_mode_a_server_waits_until_the_gateways_know(overlay):
+def test_in_standard_mode_a_server_drains_until_the_gateways_know(overlay, container):
     spec = one(overlay(components=["components/standard-mode"]), "ServingRuntime")["spec"]
-    (container,) = spec["containers"]
-    waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    own = parse_settings(["--model_dir=/mnt/models"]).grace_seconds
-    assert 5 <= waits < waits + own < GRACE_SECONDS
+    (drained,) = spec["containers"]
+    assert drained["args"][:-1] == container["args"]
+    settings = parse_settings(drained["args"])
+    assert 5 <= settings.drain_seconds
+    assert settings.drain_seconds + settings.grace_seconds < GRACE_SECONDS
     assert problems(deployment(spec)) == []
-    assert container["args"]  # it was added to, and not put in place of
