@@ -43,7 +43,7 @@ from shipway.components.predictor.v2 import V2
 logger = logging.getLogger(__name__)
 
 V1_MODEL = re.compile(
-    r"/v1/models/(?P<name>[^/]+?)(?:/versions/(?P<version>[^/]+))?:(?P<verb>predict|explain)"
+    r"/v1/models/(?P<name>[^/]+?)(?:/versions/(?P<version>[^/]+?))?(?::(?P<verb>predict|explain))?"
 )
 V2_MODEL = re.compile(
     r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/infer|/ready|)"
@@ -140,6 +140,9 @@ class Gateway:
             raise Refusal("This server serves one model; deploy a version to change it.", 404)
         if match := V1_MODEL.fullmatch(path):
             self._engine.check_asked(match["name"], match["version"])
+            if match["verb"] is None:
+                await self._app(scope, receive, one_error_shape(send))
+                return
             protocol = self._v1_explain if match["verb"] == "explain" else self._v1
             await self._predict(protocol, scope, receive, send)
             return

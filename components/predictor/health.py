@@ -22,6 +22,7 @@ class Health:
         for path in (f"/v1/models/{name}", f"/v2/models/{name}/ready"):
             self._ready[path] = model
         if version:
+            self._ready[f"/v1/models/{name}/versions/{version}"] = model
             self._ready[f"/v2/models/{name}/versions/{version}/ready"] = model
 
     def answer(self, path: str) -> bytes | None:

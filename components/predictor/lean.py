@@ -23,8 +23,9 @@ LABELS: Mapping[str, Mapping[str, tuple[int, int]]] = {
 class LeanTensors:
     """Reads requests with one tensor of few cells a column, as clients write them."""
 
-    def __init__(self, schema: Schema, reader: FeatureReader) -> None:
-        """Take the columns and what reads their rows."""
+    def __init__(self, schema: Schema, reader: FeatureReader, max_rows: int) -> None:
+        """Take the columns, what reads their rows, and how many a request may hold."""
+        self._most = min(FEW_ROWS, max_rows)
         self._labels = {column.name: LABELS[column.dtype] for column in schema.columns}
         self._names = schema.names
         self._reader = reader
@@ -35,7 +36,7 @@ class LeanTensors:
         if len(tensors) != len(self._names):
             return self._matrix(tensors[0]) if self._square and len(tensors) == 1 else None
         rows = _count(tensors[0].shape)
-        if not 0 < rows <= FEW_ROWS:
+        if not 0 < rows <= self._most:
             return None
         columns: dict[str, list[Any]] = {}
         for name, datatype, shape, data in tensors:
@@ -60,7 +61,7 @@ class LeanTensors:
         if datatype not in FLOATS or type(shape) is not list or len(shape) != 2:
             return None
         rows, width = shape
-        if type(rows) is not int or not 0 < rows <= FEW_ROWS or width != len(self._names):
+        if type(rows) is not int or not 0 < rows <= self._most or width != len(self._names):
             return None
         cells = data if type(data) is list else _listed(data, datatype, rows * width, name)
         if len(cells) != rows * width:

@@ -90,14 +90,16 @@ def _raw(tensor: pb.ModelInferRequest.InferInputTensor, data: bytes) -> Tensor:
 
 
 def _typed(tensor: pb.ModelInferRequest.InferInputTensor) -> Tensor:
+    cells: Any
     name, datatype = tensor.name, tensor.datatype
     if datatype not in CONTENTS:
         datatype = datatype.upper()
     filled = tensor.contents.ListFields()
     if len(filled) != 1 or filled[0][0].name != CONTENTS.get(datatype):
         _check_contents([known.name for known, _ in filled], name, datatype)
-        return Tensor(name, datatype, tensor.shape[:], [])
-    cells: Any = filled[0][1][:]
+        cells = filled[0][1][:] if filled else []  # of a datatype that is not known
+        return Tensor(name, datatype, tensor.shape[:], cells)
+    cells = filled[0][1][:]
     if datatype in FLOATS:
         if len(cells) > FEW_ROWS or not all(map(math.isfinite, cells)):
             cells = np.array(cells, dtype=np.float64)

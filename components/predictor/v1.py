@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 
 from shipway.components.lib.scoring import Prediction
+from shipway.components.predictor import answers
 from shipway.components.predictor.engine import Engine
 from shipway.components.predictor.features import Batch
 from shipway.components.predictor.parsing import LONG_BODY, LongBodies, parsed
@@ -26,6 +27,8 @@ class V1:
         """Prepare what is the same in every answer."""
         self._engine = engine
         self._long = LongBodies()
+        self._texts = answers.AnswerTexts(engine.labels)
+        self._few = min(FEW_ROWS, engine.max_rows)
         about = {"model_name": engine.name, "model_version": engine.version}
         if not engine.version:
             del about["model_version"]
@@ -46,7 +49,7 @@ class V1:
         payload = parsed(body)
         if type(payload) is dict and len(payload) == 1:
             rows = payload.get("instances")
-            if type(rows) is list and 0 < len(rows) <= FEW_ROWS:
+            if type(rows) is list and 0 < len(rows) <= self._few:
                 batch = engine.reader.read_rows(rows)
                 if batch is not None:
                     return Question(batch)
@@ -60,6 +63,8 @@ class V1:
         """Write the answer."""
         options, engine = question.options, self._engine
         if options is NO_WISHES:
+            if question.rows > answers.FEW_ROWS:
+                return self._opening + self._texts.text(prediction) + self._tail
             return self._opening + orjson.dumps(engine.outputs(prediction, options)) + self._tail
         explanation = None
         if options.explain:

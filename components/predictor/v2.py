@@ -24,7 +24,7 @@ class V2:
     def __init__(self, engine: Engine) -> None:
         """Prepare what is the same in every answer."""
         self._engine = engine
-        self._lean = LeanTensors(engine.schema, engine.reader)
+        self._lean = LeanTensors(engine.schema, engine.reader, engine.max_rows)
         self._long = LongBodies()
         self.outputs = Outputs(engine)
 
