@@ -31,6 +31,7 @@ MIB = 1 << 20
 MOST_RECORDS = 20_000
 MOST_BYTES = 64 * MIB
 EVERY_SECONDS = 0.2
+CLOSE_SECONDS = 10
 CHUNK = 500
 GROUP_BYTES = 4 * MIB
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -69,6 +70,7 @@ class PayloadLog:
             about: annotations of every record: the version and the digest of the model.
         """
         self._share = place.share
+        self._most = min(GROUP_BYTES, place.file_bytes)
         self._queue: deque[Record] = deque()
         # Each has one writer, so that none needs a lock: the event loop, or the thread.
         self._put_bytes = self._flooded = 0
@@ -130,7 +132,7 @@ class PayloadLog:
     def close(self) -> None:
         """Write what is there, and end."""
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(CLOSE_SECONDS)
         counts = self.counts()
         if counts["dropped_queue"] or counts["dropped_disk"]:
             logger.warning("The payload log wrote and dropped: %s.", counts)
@@ -140,13 +142,19 @@ class PayloadLog:
         while not ended:
             ended = self._ended.wait(EVERY_SECONDS)
             while records := self._taken():
-                self._files.add(self._table(records), sum(len(record[-1]) for record in records))
-                self._taken_bytes += sum(len(record[-1]) for record in records)
+                size = sum(len(record[-1]) for record in records)
+                self._files.add(self._table(records), size)
+                self._taken_bytes += size
             self._files.look()
         self._files.close()
 
     def _taken(self) -> list[Record]:
-        return [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
+        records: list[Record] = []
+        size = 0
+        while self._queue and len(records) < CHUNK and size < self._most:
+            records.append(self._queue.popleft())
+            size += len(records[-1][-1])
+        return records
 
     def _table(self, records: list[Record]) -> pa.Table:
         ids, kinds, moments, types, metadata, bodies = zip(*records, strict=True)
