@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import orjson
 import simdjson
 
+from shipway.components.predictor.duplicates import refuse_twins
 from shipway.components.predictor.refusals import Refusal
 
 T = TypeVar("T")
@@ -19,15 +20,18 @@ def parsed(body: bytes) -> Any:
     """The value that a body holds.
 
     Raises:
-        Refusal: it is empty, not UTF-8, or not JSON; NaN and infinity are not.
+        Refusal: it is empty, not UTF-8, or not JSON; NaN and infinity are not. Or a key comes
+            twice in an object.
     """
     if not body.strip():
         raise Refusal("The body is empty; send JSON.", cause="malformed")
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         hint = " NaN and infinity are no JSON; send null." if b"NaN" in body else ""
         raise Refusal(f"The body is not JSON: {error}.{hint}", cause="malformed") from None
+    refuse_twins(body, value)
+    return value
 
 
 class LongBodies:
