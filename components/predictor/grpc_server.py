@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -11,23 +10,17 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from shipway.components import __version__
 from shipway.components.lib.errors import EndpointError
-from shipway.components.lib.scoring import Prediction
-from shipway.components.predictor.batching import Batcher
 from shipway.components.predictor.binary import EXTENSION
 from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.grpc_inference import SERVICE, Inference, nowhere, scope_of
 from shipway.components.predictor.health import Health
 from shipway.components.predictor.limits import Limits
-from shipway.components.predictor.messages import Answers, parsed_message, read_message
-from shipway.components.predictor.observing import Exchange, Observer
-from shipway.components.predictor.questions import Question
+from shipway.components.predictor.observing import Observer
 from shipway.components.predictor.refusals import Refusal
 from shipway.components.predictor.settings import Settings
-from shipway.components.predictor.v2 import V2
 
 logger = logging.getLogger(__name__)
 
-SERVICE = "inference.GRPCInferenceService"
-INLINE_BYTES = 16_384
 FAILED = "The server failed; its log says why."
 CODES = {
     404: grpc.StatusCode.NOT_FOUND,
@@ -61,12 +54,10 @@ class GrpcServer:
             limits: of what is answered at once, REST included.
             observer: sees every prediction.
         """
-        self._engine, self._health, self._limits = engine, health, limits
+        self._engine, self._health = engine, health
         self._observer = observer
         self._grace = settings.grace_seconds
-        self._v2 = V2(engine)
-        self._answers = Answers(engine, self._v2.outputs)
-        self._batcher = Batcher(engine.score)
+        self._inference = Inference(engine, limits)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._address = f"{host}:{settings.grpc_port}"
         self._options = [
@@ -143,12 +134,12 @@ class GrpcServer:
         return call
 
     async def _infer(self, data: bytes, context: Context) -> bytes:
-        exchange = self._observer.begin(_scope(context.invocation_metadata()), _nowhere)
+        exchange = self._observer.begin(scope_of(context.invocation_metadata()), nowhere)
         exchange.kind, exchange.body, exchange.received = "grpc", data, exchange.began
         request_id = ("x-request-id", exchange.request_id.decode("ascii"))
         context.set_trailing_metadata((*self._metadata, request_id))
         try:
-            exchange.answer = await self._predict(exchange)
+            exchange.answer = await self._inference.answer(exchange)
             exchange.status, exchange.sent = 200, len(exchange.answer)
             return exchange.answer
         except Refusal as refusal:
@@ -163,39 +154,6 @@ class GrpcServer:
             self._observer.end(exchange)
         await context.abort(code, message)
         raise AssertionError("abort raises")
-
-    async def _predict(self, exchange: Exchange) -> bytes:
-        limits, data = self._limits, exchange.body
-        limits.enter()
-        try:
-            if len(data) > INLINE_BYTES:
-                return await limits.run(self._work, exchange, size=len(data))
-            question, raw = self._read(exchange)
-            prediction = await self._batcher.submit(question.batch.features)
-            return self._write(exchange, question, prediction, raw)
-        finally:
-            limits.leave()
-
-    def _work(self, exchange: Exchange) -> bytes:
-        question, raw = self._read(exchange)
-        prediction = self._engine.score(question.batch.features)
-        return self._write(exchange, question, prediction, raw)
-
-    def _read(self, exchange: Exchange) -> tuple[Question, bool]:
-        message = parsed_message(exchange.body)
-        self._engine.check_asked(message.model_name, message.model_version)
-        envelope, raw = read_message(message, self._engine.task, self._v2.outputs.names)
-        exchange.question = question = self._v2.question(envelope)
-        exchange.read = perf_counter()
-        return question, raw
-
-    def _write(
-        self, exchange: Exchange, question: Question, prediction: Prediction, raw: bool
-    ) -> bytes:
-        exchange.scored = perf_counter()
-        content = self._answers.write(question, prediction, raw)
-        exchange.answered = perf_counter()
-        return content
 
     async def _live(self, request: Any, context: Context) -> Any:
         return pb.ServerLiveResponse(live=True)
@@ -230,16 +188,3 @@ class GrpcServer:
 
     async def _repository(self, request: Any, context: Context) -> Any:
         raise Refusal("This server serves one model; deploy a version to change it.", 501)
-
-
-def _scope(metadata: Any) -> dict[str, Any]:
-    """A call as those see it who observe requests of HTTP."""
-    headers = [
-        (key.encode(), value if isinstance(value, bytes) else value.encode("latin-1", "replace"))
-        for key, value in metadata or ()
-    ]
-    return {"method": "POST", "path": f"/{SERVICE}/ModelInfer", "headers": headers}
-
-
-async def _nowhere(message: Any) -> None:
-    """Send nothing: the answer of a call is what its method returns."""
