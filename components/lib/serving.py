@@ -259,11 +259,13 @@ def stop_process(record: ServingRecord) -> None:
     """End a record's process: politely, then not. One that has ended is left alone."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         if not record.is_running:
-            return
+            break
         os.kill(record.pid, sign)
         deadline = time.monotonic() + STOP_SECONDS
         while record.is_running and time.monotonic() < deadline:
             time.sleep(0.05)
+    if record.handover:
+        Path(record.handover).unlink(missing_ok=True)  # one that was killed leaves it
 
 
 def serving_dir_of(model_store: str) -> Path:

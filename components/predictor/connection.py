@@ -4,16 +4,24 @@ No timer is set for a request: one sweep a second looks at every connection.
 """
 
 import asyncio
+import resource
 from collections.abc import Iterable
 from typing import Any
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from shipway.components.lib.errors import ConfigurationError
 
 MAX_URL = 8_192
 MAX_HEAD = 32_768
 MAX_PIPELINED = 256
+OTHER_FILES = 200
 SWEEP_SECONDS = 1.0
 # After an early answer the rest of a request is read and forgotten for so long: when a connection
 # is closed on unread bytes, its client loses the answer.
@@ -21,6 +29,9 @@ LINGER_SECONDS = 5.0
 # For the first byte of a request once the server ends.
 DRAIN_SECONDS = 2.0
 HEAD, BODY, IDLE = range(3)
+# A message of ours that holds status, headers and body; to a HEAD no body may be sent.
+WHOLE = "shipway.response"
+EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 H2C = b"pgrade: h2c\r\n"
 
 
@@ -61,6 +72,23 @@ class Guard:
             connection.drain()
 
 
+def allow_files(max_connections: int) -> None:
+    """Let the process have as many open files as its connections may need.
+
+    Raises:
+        ConfigurationError: the system allows fewer.
+    """
+    needed = 2 * max_connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise ConfigurationError(
+            f"--max_connections {max_connections} needs {needed} open files, and the system allows "
+            f"{hard}. Choose {(hard - OTHER_FILES) // 2} or fewer, or raise `ulimit -n`."
+        )
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 class _TooLargeError(Exception):
     """A head that is refused; raised within the parser."""
 
@@ -72,6 +100,34 @@ def _without_offer(data: bytes) -> bytes:
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     return (head + b"\r\n").replace(H2C, b"-offer: h2c\r\n")[:-2] + end + rest
+
+
+class Cycle(RequestResponseCycle):
+    """Uvicorn's request and its answer; a whole answer goes out in one write."""
+
+    async def send(self, message: Any) -> None:
+        """Send a part of an answer, or a whole one: an extension that the scope tells of."""
+        if message["type"] != WHOLE:
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.response_started:
+            raise RuntimeError("A whole answer came after the start of another.")
+        parts = [STATUS_LINE[message["status"]]]
+        for name, value in (*self.default_headers, *message["headers"]):
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        parts.append(message["body"])
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(b"".join(parts))
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class Connection(HttpToolsProtocol):
@@ -145,6 +201,9 @@ class Connection(HttpToolsProtocol):
             raise _TooLargeError(429, f"More than {MAX_PIPELINED} requests wait for an answer.")
         pending = self.cycle
         super().on_headers_complete()
+        self.cycle.__class__ = Cycle  # uvicorn names its own in the midst of a long method
+        if self.scope["method"] == "POST":
+            self.scope["extensions"] = EXTENSIONS
         self._stage = BODY
         if self._guard.draining:
             if pending is not None and not pending.response_started:

@@ -14,7 +14,7 @@ from kserve.model_server import app as sdk_app
 from kserve.protocol.rest.server import RESTServer
 
 from shipway.components.lib.handover import Offer
-from shipway.components.predictor.connection import Connection, Guard
+from shipway.components.predictor.connection import Connection, Guard, allow_files
 from shipway.components.predictor.documents import Documents
 from shipway.components.predictor.drain import Drain
 from shipway.components.predictor.engine import Engine
@@ -79,10 +79,13 @@ class _Rest(RESTServer):  # type: ignore[misc]  # the SDK is not typed
         self.config.ssl_ca_certs = settings.ssl_ca_certs
         self.config.ssl_cert_reqs = ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE
         self.config.app = gateway
+        self.config.proxy_headers = False  # a layer that nothing here reads
         self.config.access_log = False
+        self.config.proxy_headers = False  # nothing asks who the client is
         self.config.server_header = False
         self.config.ws = "none"
         self._server = self.uvicorn_ = _Uvicorn(self.config, listening)
+        gateway.tasks = self._server.server_state.tasks
 
     def _add_middlewares(self, app: object) -> None:
         """Leave out the SDK's timing middleware: it is 12 % of a request and two log lines."""
@@ -117,6 +120,7 @@ class Server(ModelServer):  # type: ignore[misc]
             Whether a thread still works on what nobody waits for any more.
         """
         settings = self.settings_
+        allow_files(settings.max_connections)
         self._register_and_check_atleast_one_model_is_ready([ShipwayModel(engine)])
         host, port = listener.getsockname()[:2]
         observer = open_observer(engine, settings, f"http://{host}:{port}/")

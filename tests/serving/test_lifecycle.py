@@ -199,6 +199,12 @@ def test_workers_that_refuse_the_model_end_the_server(tmp_path, refused):
     assert status == 3 and "is no model package" in text
 
 
+def test_more_connections_than_files_are_refused(binary, refused):
+    flags = ["--http_port", 0, "--max_connections", 1_000_000_000]
+    status, text = refused("--model_dir", binary.path, *flags)
+    assert status == 3 and "ulimit -n" in text
+
+
 def test_an_inherited_descriptor_that_is_no_socket_is_refused(tmp_path, refused):
     status, text = refused("--model_dir", tmp_path, "--http_fd", 0)
     assert status == 3 and "--http_fd 0 is no socket" in text
