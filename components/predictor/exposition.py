@@ -102,9 +102,7 @@ class Exposition(Collector):
         return dict(zip(self._metrics.engine.classes, self._metrics.labels.tolist(), strict=True))
 
     def _by_column(self, counts: Iterable[int]) -> dict[str, int]:
-        return {
-            name: count for name, count in zip(self._metrics.columns, counts, strict=True) if count
-        }
+        return dict(zip(self._metrics.columns, counts, strict=True))
 
     def _gauge(self, name: str, text: str, labels: Mapping[str, str], value: float) -> Metric:
         family = GaugeMetricFamily(f"shipway_{name}", text, labels=["model_name", *labels])

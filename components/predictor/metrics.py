@@ -77,10 +77,11 @@ class Metrics:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.rows = 0
         self.causes: Counter[str] = Counter()
-        self.unknown: Counter[str] = Counter()
-        self.read, self.score, self.answer, self.total = (Histogram(SECONDS) for _ in range(4))
         planned = engine.plan.columns
-        self.columns = [column.name for column in planned]
+        kinds = {column.name: column.kind for column in planned}
+        self.unknown = Counter({name: 0 for name in kinds if kinds[name].startswith("category")})
+        self.read, self.score, self.answer, self.total = (Histogram(SECONDS) for _ in range(4))
+        self.columns = list(kinds)
         ranges: list[tuple[float, float]] = []
         firsts = []  # a column's first feature is missing where its cell is
         for column in planned:

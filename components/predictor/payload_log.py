@@ -101,6 +101,7 @@ class PayloadLog:
         self._put_bytes += size
         headers = exchange.scope["headers"]
         now, passed = time.time(), perf_counter()
+        plain = "application/grpc" if exchange.kind == "grpc" else "application/json"
         event_id = header_of(headers, b"ce-id") or exchange.request_id.decode("ascii")
         for kind, moment, heads, body in (
             (REQUEST, exchange.began, headers, exchange.body),
@@ -113,7 +114,7 @@ class PayloadLog:
                     event_id,
                     kind,
                     now - (passed - moment),
-                    header_of(heads, b"content-type") or "application/json",
+                    header_of(heads, b"content-type") or plain,
                     metadata if length else "{}",
                     body,
                 )

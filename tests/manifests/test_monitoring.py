@@ -1,15 +1,18 @@
 """Alerts and dashboard: they parse, and ask for what the server really exports."""
 
 import json
+import re
 
 import promql_parser
 import pytest
 import yaml
 
 from tests.manifests.conftest import MANIFESTS, one
+from tests.serving.conftest import Served, run_server, train_model
 
 # Prometheus' own, of each target.
 OF_PROMETHEUS = {"up"}
+OF_THE_TARGET = {"namespace", "job", "pod", "app"}
 RULES = [
     rule
     for name in ("monitoring", "canary")
@@ -48,12 +51,29 @@ def metrics_of(expression: str) -> set[str]:
     return found
 
 
+def samples_of(served: Served) -> list[str]:
+    assert served.post("/v1/models/churn:predict", json={"instances": []}).status_code < 500
+    return [line for line in served.get("/metrics").text.splitlines() if line and line[0] != "#"]
+
+
 @pytest.fixture(scope="module")
-def exported(server) -> set[str]:
-    """The names of the samples that the server exports once it has answered."""
-    assert server.post("/v1/models/churn:predict", json={"instances": []}).status_code < 500
-    lines = server.get("/metrics").text.splitlines()
-    return {line.split("{")[0].split(" ")[0] for line in lines if line and line[0] != "#"}
+def exported(server, tmp_path_factory) -> set[str]:
+    """The names of what servers of a class and of a number export once they have answered."""
+    package = train_model("regression", tmp_path_factory.mktemp("model") / "package").path
+    with run_server(package, "--model_name", "churn") as other:
+        lines = samples_of(server) + samples_of(other)
+    return {line.split("{")[0].split(" ")[0] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def labels_of(server) -> dict[str, set[str]]:
+    """The labels of each metric."""
+    found: dict[str, set[str]] = {}
+    for line in samples_of(server):
+        name, _, rest = line.partition("{")
+        if rest:
+            found.setdefault(name, set()).update(re.findall(r'(\w+)="', rest))
+    return found
 
 
 def test_an_expression_that_is_none_does_not_parse():
@@ -73,10 +93,37 @@ def test_a_metric_that_is_not_exported_would_be_found(exported):
     assert metrics_of("rate(request_errors_total[5m])") - exported == {"request_errors_total"}
 
 
-def test_every_label_that_a_histogram_is_split_by_is_there(server):
-    line = next(x for x in server.get("/metrics").text.splitlines() if "seconds_bucket{" in x)
-    assert 'model_name="churn"' in line
-    assert 'le="' in line
+def labels_asked(expression: str) -> dict[str, set[str]]:
+    """The labels that an expression selects each series by."""
+    found: dict[str, set[str]] = {}
+
+    def visit(node: object) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            names = {matcher.name for matcher in node.matchers.matchers}
+            found.setdefault(node.name, set()).update(names)
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_a_series_is_selected_by_labels_that_it_has(labels_of, expression):
+    for name, labels in labels_asked(expression).items():
+        if name.startswith("shipway_") and name in labels_of:
+            assert labels - OF_THE_TARGET <= labels_of[name]
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels"),
+    [
+        ("shipway_request_seconds_bucket", {"model_name", "stage", "le"}),
+        ("request_predict_seconds_bucket", {"model_name", "le"}),
+        ("shipway_requests_total", {"model_name", "path", "status"}),
+        ("shipway_unknown_categories_total", {"model_name", "column"}),
+    ],
+)
+def test_every_label_that_a_metric_is_split_by_is_there(labels_of, metric, labels):
+    assert labels_of[metric] == labels
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda rule: rule["alert"])
