@@ -81,7 +81,6 @@ class _Rest(RESTServer):  # type: ignore[misc]  # the SDK is not typed
         self.config.app = gateway
         self.config.proxy_headers = False  # a layer that nothing here reads
         self.config.access_log = False
-        self.config.proxy_headers = False  # nothing asks who the client is
         self.config.server_header = False
         self.config.ws = "none"
         self._server = self.uvicorn_ = _Uvicorn(self.config, listening)
