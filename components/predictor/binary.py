@@ -43,7 +43,8 @@ def split(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
     if json_length > len(body):
         raise Refusal(
             f"The header 'Inference-Header-Content-Length' says {json_length:,} bytes of JSON, and "
-            f"the body has {len(body):,}."
+            f"the body has {len(body):,}.",
+            cause="shape",
         )
     return body[:json_length], memoryview(body)[json_length:]
 
@@ -70,14 +71,17 @@ def decode(data: Buffer, datatype: str, count: int, what: str, place: Place) -> 
     if len(data) != expected:
         raise Refusal(
             f"{what} has {count:,} cells of {datatype}, which are {expected:,} bytes; "
-            f"{len(data):,} bytes came."
+            f"{len(data):,} bytes came.",
+            cause="datatype",
         )
     array = np.frombuffer(data, DTYPES[datatype])
     if datatype != "BOOL":
         return array
     if array.max(initial=0) > 1:
         index = int((array > 1).argmax())
-        raise Refusal(f"{place(index)} must be the byte 0 or 1; {array[index]} came.")
+        raise Refusal(
+            f"{place(index)} must be the byte 0 or 1; {array[index]} came.", cause="wrong_type"
+        )
     return array.astype(bool).tolist()
 
 
@@ -88,22 +92,26 @@ def _texts(data: Buffer, count: int, what: str, place: Place) -> list[str]:
     data = bytes(data)
     while at < end:
         if len(texts) == count:
-            raise Refusal(f"{what} has {count:,} cells, and {end - at:,} bytes after the last.")
+            raise Refusal(
+                f"{what} has {count:,} cells, and {end - at:,} bytes after the last.", cause="shape"
+            )
         start = at + 4
         if start > end:
             raise Refusal(
-                f"{place(len(texts))}: {end - at} bytes are left for its length, which takes 4."
+                f"{place(len(texts))}: {end - at} bytes are left for its length, which takes 4.",
+                cause="shape",
             )
         at = start + LENGTH.unpack_from(data, at)[0]
         if at > end:
             raise Refusal(
                 f"{place(len(texts))} says that it is {at - start:,} bytes long, and "
                 f"{end - start:,} are left. A text stands after its length, four bytes, lowest "
-                "first."
+                "first.",
+                cause="shape",
             )
         texts.append(text_of(data[start:at], len(texts), place))
     if len(texts) != count:
-        raise Refusal(f"{what} has {count:,} cells; its bytes hold {len(texts):,}.")
+        raise Refusal(f"{what} has {count:,} cells; its bytes hold {len(texts):,}.", cause="shape")
     return texts
 
 
@@ -116,7 +124,9 @@ def text_of(content: bytes, index: int, place: Place) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise Refusal(f"{place(index)} must be text in UTF-8; {content[:20]!r} came.") from None
+        raise Refusal(
+            f"{place(index)} must be text in UTF-8; {content[:20]!r} came.", cause="malformed"
+        ) from None
 
 
 def encode_text(text: str) -> bytes:

@@ -29,7 +29,9 @@ def refuse_twins(body: bytes, value: Any) -> None:
     try:
         json.loads(body, object_pairs_hook=_object, parse_int=float)
     except RecursionError:
-        raise Refusal("The body is nested too deeply; it needs four levels at most.") from None
+        raise Refusal(
+            "The body is nested too deeply; it needs four levels at most.", cause="malformed"
+        ) from None
 
 
 def _keys(value: Any) -> int:
@@ -58,5 +60,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         seen: set[str] = set()
         twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refusal(f"The key '{twin[:60]}' comes twice in one object; send it once.")
+        raise Refusal(
+            f"The key '{twin[:60]}' comes twice in one object; send it once.", cause="duplicate"
+        )
     return made

@@ -43,7 +43,7 @@ def parsed_message(data: bytes) -> pb.ModelInferRequest:
     try:
         return pb.ModelInferRequest.FromString(data)
     except DecodeError as error:
-        raise Refusal(f"The message is no ModelInferRequest: {error}.") from None
+        raise Refusal(f"The message is no ModelInferRequest: {error}.", cause="malformed") from None
 
 
 def read_message(
@@ -64,13 +64,14 @@ def read_message(
     """
     raw = message.raw_input_contents
     if not message.inputs:
-        raise Refusal("'inputs' must be a list of tensors; none came.")
+        raise Refusal("'inputs' must be a list of tensors; none came.", cause="shape")
     if not raw:
         tensors = [_typed(tensor) for tensor in message.inputs]
     elif len(raw) != len(message.inputs):
         raise Refusal(
             f"The request has {len(message.inputs)} inputs and {len(raw)} 'raw_input_contents'; "
-            "send one for each input."
+            "send one for each input.",
+            cause="datatype",
         )
     else:
         tensors = [_raw(tensor, data) for tensor, data in zip(message.inputs, raw, strict=True)]
@@ -84,7 +85,8 @@ def _raw(tensor: pb.ModelInferRequest.InferInputTensor, data: bytes) -> Tensor:
     if tensor.HasField("contents"):
         raise Refusal(
             f"Column '{tensor.name[:60]}' has 'contents' beside 'raw_input_contents'; send one of "
-            "them."
+            "them.",
+            cause="datatype",
         )
     return Tensor(tensor.name, tensor.datatype.upper(), tensor.shape[:], data)
 
@@ -115,11 +117,15 @@ def _check_contents(filled: list[str], name: str, datatype: str) -> None:
     """Refuse cells that do not stand where their datatype has them; an unknown one says it."""
     field = CONTENTS.get(datatype)
     if datatype == "FP16":
-        raise Refusal(f"Column '{name[:60]}' is of FP16, which goes as 'raw_input_contents' alone.")
+        raise Refusal(
+            f"Column '{name[:60]}' is of FP16, which goes as 'raw_input_contents' alone.",
+            cause="datatype",
+        )
     if field and filled:
         raise Refusal(
             f"Column '{name[:60]}' is of {datatype}: its cells go in '{field}' alone; "
-            f"{listed(filled)} came."
+            f"{listed(filled)} came.",
+            cause="datatype",
         )
 
 
