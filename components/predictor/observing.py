@@ -135,7 +135,8 @@ def open_observer(engine: "Engine", settings: "Settings", source: str) -> Observ
     engine.observe = metrics.scored
     payloads = None
     if settings.payload_log is not None:
-        from shipway.components.predictor.payload_log import PayloadLog, Place
+        from shipway.components.predictor.payload_files import Place
+        from shipway.components.predictor.payload_log import PayloadLog
 
         place = Place(
             settings.payload_log,

@@ -9,21 +9,18 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from random import random
 from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shipway.components.lib.payload_log import REQUEST, RESPONSE, SCHEMA
 from shipway.components.predictor.observing import Exchange, header_of
+from shipway.components.predictor.payload_files import GROUP_BYTES, PayloadFiles, Place
 
 logger = logging.getLogger(__name__)
 
@@ -33,28 +30,10 @@ MOST_BYTES = 64 * MIB
 EVERY_SECONDS = 0.2
 CLOSE_SECONDS = 10
 CHUNK = 500
-GROUP_BYTES = 4 * MIB
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 BINARY_HEADER = b"inference-header-content-length"
 
 Record = tuple[str, str, float, str, str, bytes]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the log goes, and when a file is full.
-
-    Attributes:
-        folder: for the files; it is made where it is missing.
-        share: of the predictions that are kept.
-        file_bytes: of bodies, after which the next file is begun.
-        file_seconds: after which it is begun at the latest.
-    """
-
-    folder: Path
-    share: float = 1.0
-    file_bytes: int = 64 * MIB
-    file_seconds: float = 300.0
 
 
 class PayloadLog:
@@ -84,7 +63,7 @@ class PayloadLog:
             "endpoint": "default",
             "annotations": json.dumps(about, sort_keys=True),
         }
-        self._files = _Files(place)
+        self._files = PayloadFiles(place)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="payload-log", daemon=True)
         self._thread.start()
@@ -177,101 +156,6 @@ class PayloadLog:
             for column in [varying[field.name]]
         ]
         return pa.table(columns, SCHEMA)
-
-
-class _Files:
-    """Parquet files one after the other, each renamed into sight when it is whole."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._writer: pq.ParquetWriter | None = None
-        self._draft = self._path = place.folder
-        self._tables: list[pa.Table] = []
-        self._waiting = self._bytes = self._rows = self._count = 0
-        self._began = 0.0
-        self._own = uuid.uuid4().hex[:8]
-        self._failing = False
-        self.written = self.lost = 0
-
-    def add(self, table: pa.Table, size: int) -> None:
-        """Take records; they are written once there are enough for a row group."""
-        if not self._rows:
-            self._began = time.monotonic()
-        self._tables.append(table)
-        self._rows += table.num_rows
-        self._waiting += size
-        self._bytes += size
-        if self._waiting >= GROUP_BYTES:
-            self._guarded(self._write)
-        if self._bytes >= self._place.file_bytes:
-            self.close()
-
-    def look(self) -> None:
-        """End a file that is old enough."""
-        if self._rows and time.monotonic() - self._began >= self._place.file_seconds:
-            self.close()
-
-    def close(self) -> None:
-        """End the file, if there is one."""
-        if self._rows:
-            self._guarded(self._finish)
-
-    def _write(self) -> None:
-        if self._writer is None:
-            self._place.folder.mkdir(parents=True, exist_ok=True)
-            self._count += 1
-            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._own}-{self._count:06d}.parquet"
-            self._path = self._place.folder / name
-            self._draft = self._place.folder / f".{name}.partial"
-            self._writer = pq.ParquetWriter(self._draft, SCHEMA, compression="zstd")
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables))
-        self._tables, self._waiting = [], 0
-
-    def _finish(self) -> None:
-        self._write()
-        assert self._writer is not None
-        self._writer.close()
-        os.replace(self._draft, self._path)
-        self.written += self._rows
-        self._forget()
-        if self._failing:
-            self._failing = False
-            logger.info("The payload log is written again.")
-
-    def _guarded(self, step: Any) -> None:
-        """Do a step; what cannot be written is dropped, and said once."""
-        try:
-            step()
-        except (OSError, pa.ArrowException) as error:
-            self.lost += self._rows
-            if not self._failing:
-                self._failing = True
-                logger.error(
-                    "The payload log cannot be written to '%s': %s. Predictions go on; records are "
-                    "dropped and counted until it can be.",
-                    self._place.folder,
-                    error,
-                )
-            self._abandon()
-
-    def _abandon(self) -> None:
-        try:
-            if self._writer is not None:
-                self._writer.close()
-        except (OSError, pa.ArrowException):
-            pass
-        try:
-            if self._writer is not None:
-                self._draft.unlink(missing_ok=True)
-        except OSError:
-            pass
-        self._forget()
-
-    def _forget(self) -> None:
-        self._writer = None
-        self._tables = []
-        self._waiting = self._bytes = self._rows = 0
 
 
 def namespace() -> str:

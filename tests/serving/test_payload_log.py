@@ -16,7 +16,8 @@ from shipway.components.lib.errors import DataError
 from shipway.components.lib.payload_log import REQUEST, RESPONSE, SCHEMA, read_payloads
 from shipway.components.predictor import payload_log
 from shipway.components.predictor.observing import Exchange
-from shipway.components.predictor.payload_log import PayloadLog, Place
+from shipway.components.predictor.payload_files import Place
+from shipway.components.predictor.payload_log import PayloadLog
 
 BINARY = {"inference-header-content-length": "20", "content-type": "application/octet-stream"}
 
