@@ -7,7 +7,7 @@ unload models are shut: in KServe they are open to anyone.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Any
 from typing import Protocol as Protocol_
@@ -65,7 +65,11 @@ class Protocol(Protocol_):
 
 
 class Gateway:
-    """Answers predictions and metadata; hands the rest to the application behind it."""
+    """Answers predictions and metadata; hands the rest to the application behind it.
+
+    Attributes:
+        tasks: the requests that the server works on; a lone one is not held for others.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class Gateway:
         self._limit = max_body_bytes
         self._limits, self._health = limits, health
         self._batcher = Batcher(engine.score)
+        self.tasks: Collection[object] = ()
         self._v1, self._v2 = V1(engine), V2(engine)
         self._v1_explain = V1Explain(engine)
         # The paths as callers write them; others, escaped ones among them, are taken apart.
@@ -120,14 +125,14 @@ class Gateway:
                 await self._answer(scope, receive, with_headers(send, self._headers))
         except Refusal as refusal:
             exchange.cause = refusal.cause
-            await self._reply(send, refusal.status, orjson.dumps({"error": refusal.message}))
+            await self._reply(exchange, refusal.status, orjson.dumps({"error": refusal.message}))
         except ConnectionError:
             exchange.cause = "disconnected"
             logger.debug("The client went away before its request was whole.")
         except Exception:  # the last line: a caller never sees a dropped connection or a trace
             exchange.cause = "internal"
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            await self._reply(send, 500, b'{"error":"The server failed; its log says why."}')
+            await self._reply(exchange, 500, b'{"error":"The server failed; its log says why."}')
         finally:
             self._observer.end(exchange)
 
@@ -181,7 +186,10 @@ class Gateway:
             if len(body) <= INLINE_BYTES:
                 exchange.question = question = protocol.read(body, json_length)
                 exchange.read = perf_counter()
-                prediction = await self._batcher.submit(question.batch.features)
+                if len(self.tasks) > 1:
+                    prediction = await self._batcher.submit(question.batch.features)
+                else:  # nobody else is there to share a call with
+                    prediction = self._engine.score(question.batch.features)
                 exchange.scored = perf_counter()
                 if question.options.explain:  # milliseconds a row
                     content = await self._limits.run(
@@ -196,7 +204,7 @@ class Gateway:
                 )
         finally:
             self._limits.leave()
-        await self._reply(send, 200, content)
+        await self._reply(exchange, 200, content)
 
     def _work(self, protocol: Protocol, exchange: Exchange, json_length: int | None) -> bytes:
         exchange.question = question = protocol.read(exchange.body, json_length)
@@ -207,12 +215,11 @@ class Gateway:
         exchange.answered = perf_counter()
         return content
 
-    async def _reply(self, send: Send, status: int, content: bytes) -> None:
+    async def _reply(self, exchange: Exchange, status: int, content: bytes) -> None:
         headers = [*self._json_headers, (b"content-length", b"%d" % len(content))]
         if status == 503:
             headers.append((b"retry-after", b"1"))
         if type(content) is BinaryBody:
             headers[0] = (b"content-type", BINARY_TYPE)
             headers.append((b"inference-header-content-length", b"%d" % content.json_length))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await exchange.reply(status, headers, content)

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from shipway.components.predictor.bodies import Headers, Message, Scope, Send
+from shipway.components.predictor.connection import WHOLE
 from shipway.components.predictor.metrics import Metrics, value_bounds
 from shipway.components.predictor.questions import Question
 from shipway.components.predictor.request_log import RequestLog
@@ -61,6 +62,19 @@ class Exchange:
         self._send = send
         self.request_id = request_id
         self.began = perf_counter()
+
+    async def reply(self, status: int, headers: Headers, content: bytes) -> None:
+        """Send a whole answer, in one write where the server can."""
+        headers.append((b"x-request-id", self.request_id))
+        self.status, self.headers = status, headers
+        self.answer, self.sent = content, len(content)
+        if WHOLE in self.scope.get("extensions", ()):
+            message = {"type": WHOLE, "status": status, "headers": headers, "body": content}
+            await self._send(message)
+            return
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": content})
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the answer; the first carries the request's id."""

@@ -43,6 +43,8 @@ def set_up(log_format: str) -> None:
     for noisy in ("kserve", "kserve.trace"):  # three lines and a stack trace for each request
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Else uvicorn makes a line for every request, to throw it away.
+    logging.getLogger("uvicorn.access").propagate = False
 
 
 class RequestLog:

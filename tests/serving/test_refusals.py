@@ -155,11 +155,14 @@ def test_content_types(server, binary, content_type, status):
 
 
 @pytest.mark.parametrize(
-    ("headers", "word"),
-    [({"content-encoding": "gzip"}, "gzip"), ({"inference-header-content-length": "9"}, "binary")],
+    ("path", "headers", "word"),
+    [
+        ("/v2/models/trips/infer", {"content-encoding": "gzip"}, "gzip"),
+        ("/v1/models/trips:predict", {"inference-header-content-length": "2"}, "bytes"),
+    ],
 )
-def test_encodings_that_are_not_taken_are_415(server, headers, word):
-    answer = server.post("/v2/models/trips/infer", content=b"{}", headers=JSON | headers)
+def test_encodings_that_are_not_taken_are_415(server, path, headers, word):
+    answer = server.post(path, content=b"{}", headers=JSON | headers)
     assert answer.status_code == 415
     assert word in answer.json()["error"]
 
