@@ -1,7 +1,7 @@
-"""KServe's SDK without what a model server never calls, which is a third of its memory.
+"""KServe's SDK without what a model server never calls, which is nearly half of its memory.
 
 The SDK imports the Kubernetes client, for another face of it, and pandas, which imports Arrow where
-it finds it. The client is put off until it is asked for; Arrow is hidden from pandas meanwhile.
+it finds it, for requests as data frames. Both are put off until something of theirs is used.
 """
 
 import importlib.util
@@ -12,19 +12,26 @@ PUT_OFF = ("client", "config", "watch")
 
 
 def import_sdk() -> None:
-    """Import `kserve`; what it imports is whole again, or comes when it is first used."""
+    """Import `kserve`; what it does without comes when it is first used."""
     if "kserve" in sys.modules:
         return
     if "kubernetes" not in sys.modules:
         _put_off("kubernetes", PUT_OFF)
-    hidden = "pyarrow" not in sys.modules and "pandas" not in sys.modules
-    if hidden:
-        sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    if "pandas" in sys.modules:
+        importlib.import_module("kserve")
+        return
+    # The SDK's annotations name one class of pandas, which a lazy module would load for them.
+    stand_in = ModuleType("pandas")
+    stand_in.DataFrame = type("DataFrame", (), {})  # type: ignore[attr-defined]
+    sys.modules["pandas"] = stand_in
     try:
         importlib.import_module("kserve")
     finally:
-        if hidden:
-            del sys.modules["pyarrow"]
+        del sys.modules["pandas"]
+    pandas = _lazy("pandas")
+    for name, module in list(sys.modules.items()):
+        if name.startswith("kserve.") and getattr(module, "pd", None) is stand_in:
+            module.pd = pandas  # type: ignore[attr-defined]
 
 
 def _put_off(name: str, parts: tuple[str, ...]) -> None:
