@@ -112,7 +112,7 @@ def test_a_column_name_of_any_letters_has_a_schema_of_its_own(binary):
 
 
 def test_requests_made_of_the_document_get_the_answers_it_describes(server):
-    call_every_operation(server.url, 30)
+    call_every_operation(server.url, 12)
     assert "Traceback" not in server.text()
 
 
