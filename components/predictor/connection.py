@@ -141,6 +141,7 @@ class Connection(HttpToolsProtocol):
         self._began = self.loop.time()
         self._read = 0  # bytes of this request
         self._unsent_since = 0.0
+        self._running: Any = None
         self._abort_at = 0.0  # once no more requests are taken
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -252,12 +253,12 @@ class Connection(HttpToolsProtocol):
         elif not self._unsent_since:
             self._unsent_since = now
         elif now - self._unsent_since > guard.transfer_seconds:
-            self.transport.abort()  # it does not take its answer
+            self._abort()  # it does not take its answer
             return
         waited = now - self._began
         if self._abort_at:
             if now > self._abort_at:
-                self.transport.abort()
+                self._abort()
         elif self._stage == HEAD and not self._read:
             if waited > (DRAIN_SECONDS if guard.draining else guard.header_seconds):
                 self.transport.close()
@@ -265,6 +266,18 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, f"The headers did not come whole in {guard.header_seconds:g} s.")
         elif self._stage == BODY and waited > guard.transfer_seconds and not self.pipeline:
             self._refuse(408, f"The body did not come whole in {guard.transfer_seconds:g} s.")
+
+    def _abort(self) -> None:
+        """Drop the connection; what would still be written is left unwritten."""
+        if self._running is not None:
+            self._running.disconnected = True
+        self.pipeline.clear()
+        self.transport.abort()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Note which of the pipelined requests is worked on: uvicorn knows the last one alone."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer what is no request, and take nothing more on this connection."""
@@ -277,7 +290,7 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started or self.pipeline:
-                self.transport.abort()
+                self._abort()
                 return
         elif self._stage == BODY and cycle is not None:
             self.transport.close()  # it has its answer
