@@ -110,7 +110,12 @@ class FeaturePlan:
 def to_float32(values: np.ndarray) -> np.ndarray:
     """Round features to the model's type, in one way for training, batches and serving."""
     with np.errstate(over="ignore"):
-        rounded = values.astype(np.float32)
+        return round_features(values)
+
+
+def round_features(values: np.ndarray) -> np.ndarray:
+    """As `to_float32`; NumPy may warn of a number beyond float32."""
+    rounded = values.astype(np.float32)
     infinite = np.isinf(rounded)
     if infinite.any():  # beyond float32, which XGBoost refuses
         rounded[infinite] = np.nan

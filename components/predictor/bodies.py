@@ -88,10 +88,10 @@ async def read_body(scope: Scope, receive: Receive, limit: int, limits: Limits) 
         Refusal: it is larger than `limit` bytes (413), or too much is being read already (503).
         ConnectionError: the client went away.
     """
-    declared = header(scope, b"content-length")
-    expects = header(scope, b"expect").lower() == b"100-continue"
-    if declared.isdigit() and int(declared) > limit and expects:
-        raise _too_large(limit)  # nothing was sent yet
+    if header(scope, b"expect"):
+        declared = header(scope, b"content-length")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)  # nothing was sent yet
     parts: list[bytes] = []
     size = held = 0
     more = True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from shipway.components.lib.features import to_float32
+from shipway.components.lib.features import round_features, to_float32
 from shipway.components.lib.model_package import ModelPackage
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.predictor.columns import DATATYPES, Schema
@@ -91,7 +91,7 @@ class Engine:
 
     def score(self, features: np.ndarray) -> Prediction:
         """Score rows: float64 of shape (n, k), as the reader makes them."""
-        prediction = self._scorer.score_margins(self._margins(to_float32(features)))
+        prediction = self._scorer.score_margins(self._margins(round_features(features)))
         if self.observe is not None:
             self.observe(features, prediction)
         return prediction

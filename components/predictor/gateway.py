@@ -135,6 +135,7 @@ class Gateway:
             await self._reply(exchange, 500, b'{"error":"The server failed; its log says why."}')
         finally:
             self._observer.end(exchange)
+            del scope["exchange"]  # else the two hold each other, and the bodies, for long
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].rstrip("/")

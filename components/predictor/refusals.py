@@ -1,6 +1,5 @@
 """What the server says no to: an HTTP status and one sentence that names the row and the column."""
 
-
 CAUSES = {
     404: "not_found",
     405: "method",

@@ -89,8 +89,8 @@ class V1:
                 return None
             rows = document["instances"]
             count, width = len(rows), self._engine.reader.width
-            flat = not any(len(row) != width for row in rows) and body.count(b"[") == count + 1
-            if not flat or not 0 < count <= self._engine.max_rows:
+            flat = set(map(len, rows)) == {width} and body.count(b"[") == count + 1
+            if not flat or count > self._engine.max_rows:
                 return None
             return Batch(np.frombuffer(rows.as_buffer(of_type="d")).reshape(count, width))
 

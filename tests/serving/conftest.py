@@ -222,7 +222,8 @@ def binary(models) -> Trained:
 
 @pytest.fixture(scope="session")
 def server(binary) -> Iterator[Served]:
-    with run_server(binary.path, "--model_version", "7", "--max_body_mib", 1) as served:
+    flags = ["--model_version", "7", "--max_body_mib", 1, "--log_requests", 0]
+    with run_server(binary.path, *flags) as served:
         yield served
 
 

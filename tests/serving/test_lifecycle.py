@@ -282,7 +282,10 @@ asyncio.run(main())
     matrix = np.stack([transform(row) for row in rows])
     assert values == binary.scorer.score_matrix(matrix).probabilities.ravel().tolist()
     assert "INVALID_ARGUMENT" in null and "Row 1, column 'fare' is null" in null
-    assert "INVALID_ARGUMENT" in infinite and "Row 1, column 'fare' must be finite" in infinite
+    assert (
+        "INVALID_ARGUMENT" in infinite
+        and "Row 1, column 'fare' must be a finite number" in infinite
+    )
 
 
 def test_help_has_an_example(refused):
