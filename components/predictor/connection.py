@@ -5,6 +5,8 @@ No timer is set for a request: one sweep a second looks at every connection.
 
 import asyncio
 import resource
+import socket
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -272,6 +274,9 @@ class Connection(HttpToolsProtocol):
         if self._running is not None:
             self._running.disconnected = True
         self.pipeline.clear()
+        bound = self.transport.get_extra_info("socket")
+        if bound is not None:  # else the kernel goes on for minutes to offer what is unsent
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
