@@ -5,9 +5,12 @@ Or `{"inputs": {...}}` with a list of cells for each column.
 
 from typing import Any
 
+from shipway.components.lib.errors import nearest
 from shipway.components.predictor.columns import Place, Schema
 from shipway.components.predictor.refusals import Refusal, listed, shown
 
+# The last is of TensorFlow's clients, and says nothing here.
+KEYS = ("instances", "inputs", "parameters", "signature_name")
 EXAMPLE = 'send {"instances": [{"column": value, ...}, ...]}'
 
 
@@ -29,13 +32,19 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
         raise Refusal(
             f"The body must be a JSON object; {shown(payload)} came: {EXAMPLE}.", cause="shape"
         )
-    if "inputs" in payload:
-        return _from_columns(payload, schema, max_rows)
-    if "instances" not in payload:
+    if "instances" not in payload and "inputs" not in payload:
         held = listed([str(key) for key in payload]) or "nothing"
         raise Refusal(
             f"The body has no 'instances' and no 'inputs', but {held}: {EXAMPLE}.", cause="shape"
         )
+    for key in payload:
+        if key not in KEYS:
+            raise Refusal(
+                f"A V1 request has no '{key[:60]}', but {listed(list(KEYS))}.{nearest(key, KEYS)}",
+                cause="parameters",
+            )
+    if "inputs" in payload:
+        return _from_columns(payload, schema, max_rows)
     rows = payload["instances"]
     if not isinstance(rows, list):
         raise Refusal(

@@ -70,6 +70,7 @@ def test_key_order_and_ignored_columns_do_not_matter():
         ("x", ["JSON object", "'x'"]),
         ({}, ["no 'instances'", "nothing"]),
         ({"instance": [GOOD]}, ["no 'instances'", "'instance'"]),
+        ({"instances": [GOOD], "parameter": {}}, ["'parameter'", "mean 'parameters'"]),
         ({"instances": None}, ["must be a list", "null"]),
         ({"instances": GOOD}, ["must be a list", "an object"]),
         ({"instances": []}, ["empty"]),
