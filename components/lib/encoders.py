@@ -117,6 +117,9 @@ def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:
         array[~np.isfinite(array)] = math.nan
         return array[:, None]
     encode, missing = encoder_of(plan), (math.nan,) * len(plan.outputs)
-    features = {cell: missing if cell is None else encode(cell) for cell in set(cells)}
-    rows = [features[cell] for cell in cells]
-    return np.array(rows, dtype=np.float64).reshape(-1, len(plan.outputs))
+    distinct = list(dict.fromkeys(cells))
+    table = [missing if cell is None else encode(cell) for cell in distinct]
+    places = {cell: place for place, cell in enumerate(distinct)}
+    codes = np.fromiter(map(places.__getitem__, cells), dtype=np.intp, count=len(cells))
+    features = np.array(table, dtype=np.float64).reshape(-1, len(plan.outputs))
+    return np.asarray(features[codes])

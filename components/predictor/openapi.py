@@ -95,7 +95,7 @@ def _requests(engine: Engine) -> Json:
     return {
         "Parameters": _parameters(engine),
         "PredictRequest": {
-            "oneOf": [by_row, by_column],
+            "oneOf": [body | {"additionalProperties": False} for body in (by_row, by_column)],
             "examples": [{"instances": [engine.example]}],
         },
         "Error": {

@@ -3,6 +3,8 @@
 Or `{"inputs": {...}}` with a list of cells for each column.
 """
 
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from shipway.components.lib.errors import nearest
@@ -64,7 +66,7 @@ def read_instances(payload: Any, schema: Schema, max_rows: int) -> dict[str, lis
             f"Row 0 must be an object or a list; {shown(rows[0])} came: {EXAMPLE}.", cause="shape"
         )
     return {
-        column.name: column.check(columns[column.name], _place(column.name))
+        column.name: column.check(columns[column.name], place_in(column.name))
         for column in schema.columns
     }
 
@@ -104,7 +106,7 @@ def _from_columns(payload: dict[str, Any], schema: Schema, max_rows: int) -> dic
         )
     check_row_count(len(given[first]), max_rows)
     return {
-        column.name: column.check(given[column.name], _place(column.name))
+        column.name: column.check(given[column.name], place_in(column.name))
         for column in schema.columns
     }
 
@@ -119,7 +121,8 @@ def check_row_count(count: int, max_rows: int) -> None:
         )
 
 
-def _place(name: str) -> Place:
+def place_in(name: str) -> Place:
+    """Tells where a cell of a column stands, for a message."""
     return lambda index: f"Row {index}, column '{name}'"
 
 
@@ -130,13 +133,15 @@ def _from_objects(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
                 f"Row {index} must be an object like row 0; {shown(row)} came. Do not mix them.",
                 cause="shape",
             )
-    columns: dict[str, list[Any]] = {}
+    names = schema.names
+    take = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
     try:
-        for name in schema.names:
-            columns[name] = [row[name] for row in rows]
+        columns = _turned(map(take, rows), schema)
     except KeyError:
-        index, names = next((i, list(row)) for i, row in enumerate(rows) if name not in row)
-        raise schema.missing(f"Row {index}", name, names) from None
+        index, name = next((i, n) for i, row in enumerate(rows) for n in names if n not in row)
+        raise schema.missing(f"Row {index}", name, list(rows[index])) from None
+    if set(map(len, rows)) == {len(schema.names)}:  # nothing is there beside the columns
+        return columns
     for index, row in enumerate(rows):
         if not row.keys() <= schema.known:
             stranger = next(name for name in row if name not in schema.known)
@@ -158,6 +163,13 @@ def _from_lists(rows: list[Any], schema: Schema) -> dict[str, list[Any]]:
                 f"{listed(list(schema.names))}. Rows by column name are safer.",
                 cause="shape",
             )
-    return {
-        name: list(cells) for name, cells in zip(schema.names, zip(*rows, strict=True), strict=True)
-    }
+    return _turned(rows, schema)
+
+
+def _turned(rows: Iterable[Sequence[Any]], schema: Schema) -> dict[str, list[Any]]:
+    """Columns of rows that have a cell for each of them, by one list that is cut in steps."""
+    flat: list[Any] = []
+    for row in rows:
+        flat += row
+    width = len(schema.names)
+    return {name: flat[index::width] for index, name in enumerate(schema.names)}
