@@ -39,6 +39,9 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
 
 
+READY = get("/v2/health/ready")
+
+
 def mixture(rows: list[dict], names: list[str]) -> list[tuple[bytes, int, int]]:
     """Requests, the status that each must get, and how many in a thousand are such."""
     lists = [[row[name] for name in names] for row in rows]
@@ -51,7 +54,7 @@ def mixture(rows: list[dict], names: list[str]) -> list[tuple[bytes, int, int]]:
         (post(V1, json.dumps({"instances": lists[:1]}).encode()), 200, 250),
         (post(V1, json.dumps({"instances": rows[:30]}).encode()), 200, 140),
         (post(V1, json.dumps({"instances": rows}).encode()), 200, 5),  # in a thread
-        (get("/v2/health/ready"), 200, 50),
+        (READY, 200, 50),
         (get("/v2/models/trips"), 200, 25),
         (get("/metrics"), 200, 20),
         (post(V1, b"{not json"), 400, 3),
@@ -70,7 +73,7 @@ class Load:
         self.weights = [weight for *_, weight in requests]
         self.taken: list[tuple[float, float]] = []  # when it was asked, and how long it took
         self.wrong: list[str] = []
-        self.stop = threading.Event()
+        self.stop, self.ending = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=self.ask, args=(i,)) for i in range(THREADS)]
 
     def ask(self, number: int) -> None:
@@ -88,6 +91,8 @@ class Load:
             except OSError as error:
                 status, closed = repr(error), True
             self.taken.append((began, time.monotonic() - began))
+            if status == 503 and request == READY and self.ending.is_set():
+                status = wanted  # a server that ends says so
             if status != wanted:
                 self.wrong.append(f"{request[:40]!r}: {status}")
             if closed or draw.random() < 0.05:
