@@ -18,7 +18,7 @@ from shipway.components.lib.errors import KubeflowError
 PORT_FORWARD = (
     "kubectl -n kubeflow port-forward svc/ml-pipeline-ui 8080:80, then --host http://localhost:8080"
 )
-ALREADY_EXISTS, ABORTED = 6, 10  # codes of gRPC; HTTP says 409 for both
+ABORTED = 10  # of gRPC; HTTP says 409, as when a name is taken
 
 
 class UnreachableError(KubeflowError):

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlparse
 
 import kfp_server_api
 import yaml
+
+from tests.loopback import answering
 
 OK, INVALID, MISSING, EXISTS, DENIED, UNAUTHENTICATED = 0, 3, 5, 6, 7, 16
 STATUS = {INVALID: 400, MISSING: 404, EXISTS: 409, DENIED: 403, UNAUTHENTICATED: 401}
@@ -328,11 +330,5 @@ def running(tls: SSLContext | None = None) -> Iterator[Api]:
             server.socket, server_side=True, do_handshake_on_connect=False
         )
     server.api = Api(f"http{'s' if tls else ''}://localhost:{server.server_port}")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield server.api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

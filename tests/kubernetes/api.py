@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import RLock, Thread
+from threading import RLock
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
+
+from tests.loopback import answering
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]
@@ -227,11 +229,5 @@ def running(api: Api) -> Iterator[Api]:
     server.block_on_close = False
     server.api, server.lock = api, RLock()
     api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 from urllib.parse import urlparse
 
 import httpx
+
+from tests.loopback import answering
 
 Object = dict[str, Any]
 
@@ -139,11 +140,5 @@ def running(network: Network) -> Iterator[Network]:
     server.block_on_close = False
     server.network = network
     network.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield network
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -38,27 +38,12 @@ class Change:
         return value_of(after, name, **labels) - value_of(self.before, name, **labels)
 
 
-def tensors(binary, rows: list) -> dict:
-    kinds = {"fare": "FP64", "passengers": "INT64", "miles": "FP64", "shared": "BOOL"}
-    return {
-        "inputs": [
-            {
-                "name": name,
-                "datatype": kinds.get(name, "BYTES"),
-                "shape": [len(rows)],
-                "data": [row[name] for row in rows],
-            }
-            for name in binary.names
-        ]
-    }
-
-
 def test_requests_are_counted_by_path_and_status_and_rows_by_number(counted, binary):
     change = Change(counted)
     rows = binary.rows[:3]
     assert counted.predict(rows).status_code == 200
     assert counted.predict(binary.rows[:40]).status_code == 200
-    assert counted.infer(tensors(binary, rows)).status_code == 200
+    assert counted.infer(binary.tensors(rows)).status_code == 200
     assert counted.post("/v1/models/trips:explain", json={"instances": rows}).status_code == 200
     assert counted.predict([]).status_code == 400
     assert counted.get("/no-such-path").status_code == 404
@@ -108,10 +93,10 @@ def test_a_body_that_is_no_request_is_counted_by_its_cause(counted, path, conten
 
 def test_a_wrong_datatype_and_a_wrong_shape_of_a_tensor_are_told_apart(counted, binary):
     change = Change(counted)
-    request = tensors(binary, binary.rows[:2])
+    request = binary.tensors(binary.rows[:2])
     request["inputs"][0]["datatype"] = "BYTES"
     assert counted.infer(request).status_code == 400
-    request = tensors(binary, binary.rows[:2])
+    request = binary.tensors(binary.rows[:2])
     request["inputs"][0]["shape"] = [3]
     assert counted.infer(request).status_code == 400
     assert change("shipway_errors_total", cause="datatype") == 1

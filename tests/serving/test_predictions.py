@@ -10,22 +10,6 @@ import pytest
 
 from shipway.components.lib.tables import to_rows
 
-DATATYPES = {"fare": "FP64", "passengers": "INT64", "miles": "FP64", "shared": "BOOL"}
-
-
-def tensors(model, rows):
-    return {
-        "inputs": [
-            {
-                "name": name,
-                "datatype": DATATYPES.get(name, "BYTES"),
-                "shape": [len(rows)],
-                "data": [row[name] for row in rows],
-            }
-            for name in model.names
-        ]
-    }
-
 
 def from_tensors(answer):
     outputs = {output["name"]: output for output in answer["outputs"]}
@@ -56,7 +40,7 @@ def test_every_protocol_gives_the_scorers_bits(models, task, serving):
             assert answer.json()["predictions"] == wanted
             in_order = [[row[name] for name in model.names] for row in rows]
             assert served.predict(in_order).json()["predictions"] == wanted
-            tensor_answer = served.infer(tensors(model, rows))
+            tensor_answer = served.infer(model.tensors(rows))
             assert tensor_answer.status_code == 200
             assert from_tensors(tensor_answer.json()) == as_text(wanted)
         for index in range(0, 400, 40):
@@ -76,7 +60,7 @@ def test_an_answer_says_which_model_made_it(server, binary):
     assert answer["model_name"] == "trips"
     assert (answer["model_version"], answer["model_digest"]) == ("7", binary.digest)
     assert answer["threshold"] == 0.4
-    tensor_answer = server.infer(tensors(binary, binary.rows[:2]) | {"id": "a1"}).json()
+    tensor_answer = server.infer(binary.tensors(binary.rows[:2]) | {"id": "a1"}).json()
     assert (tensor_answer["model_name"], tensor_answer["id"]) == ("trips", "a1")
     assert tensor_answer["parameters"] == {"model_digest": binary.digest, "threshold": 0.4}
     assert [o["shape"] for o in tensor_answer["outputs"]] == [[2], [2, 2]]
@@ -104,7 +88,7 @@ def test_nulls_and_unseen_categories_are_answered_as_the_scorer_does(server, bin
 
 
 def test_one_output_can_be_asked_for(server, binary):
-    payload = tensors(binary, binary.rows[:1]) | {"outputs": [{"name": "label"}]}
+    payload = binary.tensors(binary.rows[:1]) | {"outputs": [{"name": "label"}]}
     assert [o["name"] for o in server.infer(payload).json()["outputs"]] == ["label"]
     payload["outputs"] = [{"name": "labels"}]
     answer = server.infer(payload)
@@ -113,7 +97,7 @@ def test_one_output_can_be_asked_for(server, binary):
 
 
 def test_the_version_in_the_path_must_be_the_one_that_answers(server, binary):
-    payload = tensors(binary, binary.rows[:1])
+    payload = binary.tensors(binary.rows[:1])
     assert server.post("/v2/models/trips/versions/7/infer", json=payload).status_code == 200
     other = server.post("/v2/models/trips/versions/8/infer", json=payload)
     assert other.status_code == 404

@@ -12,11 +12,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import RLock, Thread
+from threading import RLock
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
 import google_crc32c
+
+from tests.loopback import answering
 
 KEPT = 256 << 10  # the server keeps an unfinished upload in multiples of this
 
@@ -198,11 +200,5 @@ class Objects(BaseHTTPRequestHandler):
 @contextmanager
 def running() -> Iterator[Google]:
     server = Google()
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

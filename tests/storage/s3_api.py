@@ -6,11 +6,13 @@ moto checks a condition and then writes; without the lock, two requests could bo
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from tests.loopback import answering
 
 ERROR = "<Error><Code>{}</Code><Message>{}</Message></Error>"
 
@@ -73,11 +75,5 @@ def running() -> Iterator[S3]:
     application = S3()
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
     application.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield application
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
