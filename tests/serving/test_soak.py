@@ -163,6 +163,7 @@ def test_under_steady_load_nothing_grows_slows_or_is_lost(binary, serving, tmp_p
             began = time.monotonic()
             memory = watch(first.process, SECONDS)
             ended = time.monotonic()
+            load.ending.set()
             with (
                 handover.take(door) as listener,
                 serving(binary.path, listener=listener.fileno()) as second,
