@@ -18,6 +18,7 @@ from shipway.components.predictor.limits import Limits
 from shipway.components.predictor.observing import Observer
 from shipway.components.predictor.refusals import Refusal
 from shipway.components.predictor.settings import Settings
+from shipway.components.predictor.tls import grpc_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class GrpcServer:
 
         Args:
             engine: the model.
-            settings: host, port and the largest message.
+            settings: host, port, certificates and the largest message.
             health: whether the server is ready.
             limits: of what is answered at once, REST included.
             observer: sees every prediction.
@@ -70,6 +71,7 @@ class GrpcServer:
             ("x-shipway-model-digest", engine.digest),
             ("x-shipway-model-version", quote(engine.version)),
         )
+        self._credentials = grpc_credentials(settings)
         self._server: Any = None
 
     async def start(self) -> None:
@@ -82,7 +84,10 @@ class GrpcServer:
         handlers = grpc.method_handlers_generic_handler(SERVICE, self._handlers())
         self._server.add_generic_rpc_handlers((handlers,))
         try:
-            port = self._server.add_insecure_port(self._address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(self._address)
+            else:
+                port = self._server.add_secure_port(self._address, self._credentials)
         except RuntimeError as error:
             raise EndpointError(
                 f"Cannot listen on {self._address} for gRPC: it is taken, may not be used, or is "

@@ -115,9 +115,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_tls(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group(
-        "TLS", "For REST; gRPC has none, and is refused with it."
-    ).add_argument
+    add = parser.add_argument_group("TLS", "For REST and gRPC alike.").add_argument
     add("--ssl_certfile", type=Path, help="certificate chain of the server, PEM")
     add("--ssl_keyfile", type=Path, help="its private key, PEM, without a password")
     add(
@@ -154,8 +152,6 @@ def _refuse_together(parser: argparse.ArgumentParser, settings: Settings) -> Non
         parser.error("--ssl_certfile and --ssl_keyfile go together; give both")
     if settings.ssl_ca_certs and not settings.ssl_certfile:
         parser.error("--ssl_ca_certs asks clients for certificates; give --ssl_certfile too")
-    if settings.ssl_certfile and settings.enable_grpc:
-        parser.error("gRPC would go unencrypted beside TLS; leave --enable_grpc off")
     if settings.workers > 1 and (settings.enable_grpc or settings.handover):
         parser.error("--workers above 1 goes with neither --enable_grpc nor --handover")
 

@@ -1,6 +1,7 @@
-"""The certificates of the REST server, read once before the model is loaded."""
+"""The certificates of REST and gRPC, read once before the model is loaded."""
 
 import ssl
+from typing import Any
 
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.predictor.settings import Settings
@@ -27,3 +28,17 @@ def check_tls(settings: Settings) -> None:
             f"{named} cannot be used ({error}). Give PEM files that belong together, the key "
             "without a password."
         ) from error
+
+
+def grpc_credentials(settings: Settings) -> Any:
+    """The same certificates for gRPC; None where there are none.
+
+    With a CA of clients, every client must show a certificate that it signed.
+    """
+    import grpc  # type: ignore[import-untyped]
+
+    if settings.ssl_certfile is None or settings.ssl_keyfile is None:
+        return None
+    pair = settings.ssl_keyfile.read_bytes(), settings.ssl_certfile.read_bytes()
+    authority = settings.ssl_ca_certs.read_bytes() if settings.ssl_ca_certs else None
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=bool(authority))

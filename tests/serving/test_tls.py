@@ -1,15 +1,20 @@
-"""REST behind TLS, with certificates that are made here."""
+"""REST and gRPC behind TLS, with certificates that are made here."""
 
 import datetime
 import ssl
 from ipaddress import ip_address
 
+import grpc
 import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+GRPC_OPTIONS = [("grpc.enable_http_proxy", 0)]
 
 
 class Authority:
@@ -100,6 +105,35 @@ def test_clients_without_a_certificate_of_the_authority_are_turned_away(
                 other.get(served.url + "/v2/health/live")
 
 
+@pytest.mark.parametrize("of_clients", [False, True])
+def test_grpc_goes_by_the_same_certificates(binary, authority, serving, of_clients):
+    asked = ["--enable_grpc", "true", "--grpc_port", 0, *flags(authority.issue("server"))]
+    own = ()
+    if of_clients:
+        asked += ["--ssl_ca_certs", authority.path]
+        own = authority.issue("client")
+    ready = pb.ModelReadyRequest(name="trips")
+    trusted = grpc_channel(authority, *own)
+    plain = grpc.insecure_channel
+    turned_away = [plain] + [grpc_channel(authority)] * of_clients
+    with serving(binary.path, *asked, client=trusting(authority, *own)) as served:
+        with trusted(served.grpc, GRPC_OPTIONS) as channel:
+            assert GRPCInferenceServiceStub(channel).ModelReady(ready, timeout=10).ready
+        for other in turned_away:
+            with other(served.grpc, options=GRPC_OPTIONS) as channel:
+                stub = GRPCInferenceServiceStub(channel)
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.ModelReady(ready, timeout=10)
+                assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def grpc_channel(authority, *own):
+    """Opens channels that trust the authority, with a certificate of their own or none."""
+    chain, key = (path.read_bytes() for path in own) if own else (None, None)
+    credentials = grpc.ssl_channel_credentials(authority.path.read_bytes(), key, chain)
+    return lambda target, options: grpc.secure_channel(target, credentials, options)
+
+
 def test_certificates_that_cannot_be_used_are_refused_before_the_model(
     tmp_path, authority, refused
 ):
@@ -116,10 +150,6 @@ def test_certificates_that_cannot_be_used_are_refused_before_the_model(
     [
         (["--ssl_certfile", "a"], "go together"),
         (["--ssl_ca_certs", "a"], "give --ssl_certfile too"),
-        (
-            [*flags("ab"), "--enable_grpc", "true", "--host", "0.0.0.0"],
-            "unencrypted",
-        ),
         (["--workers", "2", "--handover", "door"], "--workers above 1"),
     ],
 )
