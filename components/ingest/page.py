@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from shipway.components.ingest.account import Account
 from shipway.components.ingest.sources import Source
+from shipway.components.lib.objects import StoredObject
 from shipway.components.lib.reports import Report
-from shipway.components.lib.storage import StoredObject
 from shipway.components.lib.tables import TableSummary
 
 _WORDS = {"string": "text", "bool": "true/false", "timestamp": "time", "date": "date"}

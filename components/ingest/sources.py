@@ -10,7 +10,7 @@ from shipway.components.ingest.csv_reader import CsvReader
 from shipway.components.ingest.json_reader import JsonReader
 from shipway.components.ingest.parquet_reader import ParquetReader
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
-from shipway.components.lib.storage import StoredObject
+from shipway.components.lib.objects import StoredObject
 
 SUFFIXES = {
     ".csv": "csv",

@@ -1,16 +1,15 @@
-"""Text objects as streams of UTF-8: gzip told by its first bytes, a byte order mark dropped."""
+"""Text objects as streams of UTF-8: compression told by first bytes, a byte order mark dropped."""
 
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from shipway.components.ingest.compression import DAMAGE, MARK_BYTES, told, unpacked
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.storage import StoredObject, open_binary
 
-GZIP, UTF8_MARK, UTF16_MARKS = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+UTF8_MARK, UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 LINE_BYTES = 64 << 20
 
 
@@ -19,13 +18,13 @@ def open_text(stored: StoredObject) -> Iterator[BinaryIO]:
     """Open an object, uncompressed, behind its byte order mark.
 
     Raises:
-        DataError: it cannot be read, is UTF-16, or is a gzip file that was cut.
+        DataError: it cannot be read, is UTF-16, or is a compressed file that was cut.
     """
     with open_binary(stored) as raw:
-        packed = cast(io.BufferedReader, raw).peek(2)[:2] == GZIP
-        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        packed = told(cast(io.BufferedReader, raw).peek(MARK_BYTES)[:MARK_BYTES])
+        file = unpacked(raw, packed) if packed else raw
         try:
-            start = file.peek(3)[:3]  # type: ignore[union-attr]
+            start = cast(io.BufferedReader, file).peek(3)[:3]
             if start[:2] in UTF16_MARKS:
                 raise DataError(
                     f"'{stored.uri}' is in UTF-16; only UTF-8 is read. Convert the file, e.g. by "
@@ -33,10 +32,12 @@ def open_text(stored: StoredObject) -> Iterator[BinaryIO]:
                 )
             if start == UTF8_MARK:
                 file.read(3)
-            yield cast(BinaryIO, file)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield file
+        except DAMAGE as error:
+            if not packed:
+                raise
             raise DataError(
-                f"'{stored.uri}' is not a whole gzip file ({error}). Compress or copy it again."
+                f"'{stored.uri}' is not a whole {packed} file ({error}). Compress or copy it again."
             ) from error
 
 

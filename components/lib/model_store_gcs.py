@@ -12,7 +12,7 @@ from typing import Any
 
 from shipway.components.lib.bucket import StoredFile
 from shipway.components.lib.errors import StoreError
-from shipway.components.lib.storage import CHUNK_BYTES, TIMEOUT_SECONDS, gcs_client, split_gs
+from shipway.components.lib.google_cloud import CHUNK_BYTES, TIMEOUT_SECONDS, gcs_client, split_gs
 
 RETRY_SECONDS = 120
 SESSIONS = 3  # a session that the server lost is begun anew

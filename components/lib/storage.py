@@ -1,230 +1,166 @@
-"""Reading objects where they lie: local files, globs and directories, and Google Cloud Storage."""
+"""Reading objects where they lie: local files, buckets, web servers, and what fsspec knows."""
 
-import fnmatch
 import glob
-import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import unquote, urlparse
+from typing import BinaryIO
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from shipway.components.lib.errors import DataError
+from shipway.components.lib.errors import ConfigurationError, DataError
+from shipway.components.lib.objects import (
+    Place,
+    StoredObject,
+    changed,
+    fixed_part,
+    is_visible,
+)
 
-TIMEOUT_SECONDS = 60
-CHUNK_BYTES = 8 << 20
+__all__ = ["StoredObject", "base_of", "check_unchanged", "list_objects", "open_binary", "scheme_of"]
 
-
-@dataclass(frozen=True)
-class StoredObject:
-    """One object to read.
-
-    Attributes:
-        uri: absolute path, or gs://bucket/name.
-        size: in bytes.
-        generation: which state of it was listed: Google's generation, or the time of the last
-            change in nanoseconds.
-    """
-
-    uri: str
-    size: int
-    generation: str
+# Names in the query of a web address that carry a secret.
+SECRETS = re.compile(r"pass(word)?|pwd|secret|(.*[-_])?(token|signature|sig|key|credential)", re.I)
 
 
 def list_objects(uri: str) -> list[StoredObject]:
     """The objects that a URI names, sorted by name.
 
     Args:
-        uri: a path, a file:// URI, a glob or a directory, or gs://bucket/NAME, PREFIX/ or a glob.
+        uri: a path, a file:// URI, a glob or a directory; gs:// or s3://bucket/NAME, PREFIX/ or a
+            glob; an http(s):// address; or what fsspec has a file system for (az://, hdfs://).
             Names that begin with "." or "_" are left out of globs and directories.
 
     Raises:
-        DataError: there is nothing, the scheme is unknown, or the bucket cannot be read.
+        ConfigurationError: the URI carries a secret.
+        DataError: there is nothing, the scheme is unknown, or the place cannot be read.
     """
     uri = uri.strip()
-    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
-    if scheme == "gs":
-        found = _list_bucket(uri)
-    elif scheme == "file":
-        found = _list_files(unquote(urlparse(uri).path) if "://" in uri else uri)
-    else:
-        raise DataError(
-            f"'{uri}' has the scheme '{scheme}://', which cannot be read; use a path, file:// or "
-            "gs://."
-        )
+    refuse_secrets(uri)
+    found = place_of(uri).listed(uri)
     if not found:
         raise DataError(f"There is nothing at '{uri}'. Check the spelling, and that it exists.")
     return sorted(found, key=lambda one: one.uri)
 
 
-def _list_files(path: str) -> list[StoredObject]:
-    path = os.path.expanduser(path)
-    if os.path.isdir(path):
-        names = [str(file) for file in Path(path).rglob("*") if file.is_file()]
-        names = [name for name in names if _is_visible(os.path.relpath(name, path))]
-    elif os.path.isfile(path):
-        names = [path]
-    else:
-        names = [name for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
-        names = [name for name in names if _is_visible(os.path.basename(name))]
-    found = []
-    for name in names:
-        state = os.stat(name)
-        found.append(StoredObject(os.path.abspath(name), state.st_size, str(state.st_mtime_ns)))
-    return found
-
-
-def _is_visible(name: str) -> bool:
-    return not any(part.startswith((".", "_")) for part in Path(name).parts)
-
-
-def gcs_client() -> Any:
-    """A Google Cloud Storage client: with the machine's credentials, or none for an emulator."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
-        return storage.Client(credentials=AnonymousCredentials(), project="emulator")
-    return storage.Client()
-
-
-def split_gs(uri: str) -> tuple[str, str]:
-    """Bucket and name of gs://bucket/name."""
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    return bucket, name
-
-
-@contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turn the client's errors into ours, naming the URI and the cure.
-
-    Raises:
-        DataError: the object or bucket cannot be read.
-    """
-    from google.api_core import exceptions
-    from google.auth.exceptions import GoogleAuthError
-
-    try:
-        yield
-    except exceptions.NotFound as error:
-        raise DataError(
-            f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling, and "
-            "that nobody replaces it while it is read."
-        ) from error
-    except exceptions.PreconditionFailed as error:
-        raise DataError(
-            f"'{uri}' changed while it was read. Run again once nobody writes to it."
-        ) from error
-    except (exceptions.Forbidden, exceptions.Unauthorized, GoogleAuthError) as error:
-        raise DataError(
-            f"'{uri}' cannot be read: access was refused. Give the account that runs this step "
-            "roles/storage.objectViewer on the bucket, or sign in."
-        ) from error
-    except exceptions.GoogleAPICallError as error:
-        raise DataError(f"'{uri}' cannot be read: {error.message}. Try again later.") from error
-    except (exceptions.RetryError, ConnectionError) as error:
-        raise DataError(
-            f"'{uri}' cannot be read: the storage service was not reached ({error}). Check the "
-            "network, then run again."
-        ) from error
-
-
-def _list_bucket(uri: str) -> list[StoredObject]:
-    bucket, name = split_gs(uri)
-    prefix = name.split("*")[0].split("?")[0].split("[")[0]
-    with explained(uri):
-        blobs = list(gcs_client().list_blobs(bucket, prefix=prefix, timeout=TIMEOUT_SECONDS))
-    found = [
-        StoredObject(f"gs://{bucket}/{blob.name}", int(blob.size), str(blob.generation))
-        for blob in blobs
-        if not blob.name.endswith("/")
-    ]
-    if prefix != name:
-        wanted = [one for one in found if _matches(split_gs(one.uri)[1], name)]
-        return [one for one in wanted if _is_visible(one.uri.rsplit("/", 1)[-1])]
-    exact = [one for one in found if one.uri == uri]
-    inside = [one for one in found if one.uri.startswith(uri.rstrip("/") + "/")]
-    return exact or [one for one in inside if _is_visible(one.uri[len(uri.rstrip("/")) + 1 :])]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a name fits a glob; as in a file system, only ** reaches into folders."""
-    deep = "**" in pattern or name.count("/") == pattern.count("/")
-    return deep and fnmatch.fnmatchcase(name, pattern.replace("**/", "*"))
-
-
-class _RemoteFile(io.RawIOBase):
-    """An object of a bucket as a file: the client's errors while reading become ours."""
-
-    def __init__(self, uri: str, reader: Any) -> None:
-        self._uri = uri
-        self._reader = reader
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return int(self._reader.tell())
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position in bytes."""
-        with explained(self._uri):
-            return int(self._reader.seek(offset, whence))
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; the bytes that came."""
-        with explained(self._uri):
-            data = self._reader.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
 def open_binary(stored: StoredObject) -> BinaryIO:
     """Open an object for reading, in the state in which it was listed.
 
-    An object of a bucket is read as it is stored, in blocks, each with retries.
+    A remote object is read as it is stored, in blocks, each with retries.
 
     Raises:
         DataError: it cannot be read, or it has changed since.
     """
-    if stored.uri.startswith("gs://"):
-        bucket, name = split_gs(stored.uri)
-        with explained(stored.uri):
-            blob = gcs_client().bucket(bucket).blob(name, generation=int(stored.generation))
-            reader = blob.open(
-                "rb",
-                chunk_size=CHUNK_BYTES,
-                timeout=TIMEOUT_SECONDS,
-                raw_download=True,
-                if_generation_match=int(stored.generation),
-            )
-        return io.BufferedReader(_RemoteFile(stored.uri, reader), CHUNK_BYTES)
-    try:
-        opened = open(stored.uri, "rb")
-    except OSError as error:
-        raise DataError(f"'{stored.uri}' cannot be read: {error.strerror}.") from error
-    check_unchanged(stored)
-    return opened
+    return place_of(stored.uri).opened(stored)
 
 
 def check_unchanged(stored: StoredObject) -> None:
-    """Refuse a local file that was written to since it was listed.
+    """Refuse an object that was written to since it was listed.
 
     Raises:
-        DataError: its time or size is another one.
+        DataError: it is another one now.
     """
-    if stored.uri.startswith("gs://"):
-        return  # read by its generation, so it cannot change under the reader
-    state = os.stat(stored.uri)
-    if (state.st_size, str(state.st_mtime_ns)) != (stored.size, stored.generation):
-        raise DataError(
-            f"'{stored.uri}' changed while it was read. Run again once nobody writes to it."
+    place_of(stored.uri).check_unchanged(stored)
+
+
+def base_of(uri: str) -> str:
+    """What the names of all objects of a URI begin with, up to its first wildcard."""
+    uri = uri.strip()
+    if scheme_of(uri) == "file":
+        path = os.path.expanduser(_path(uri))
+        uri = os.path.abspath(path)
+        if os.path.exists(path):
+            return uri
+    fixed = fixed_part(uri)
+    return uri.rstrip("/") if fixed == uri else fixed.rpartition("/")[0]
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme of a URI; file for a path."""
+    return uri.split("://", 1)[0].lower() if "://" in uri else "file"
+
+
+def place_of(uri: str) -> Place:
+    """The service that keeps the objects of a URI; its client is imported only then."""
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return LocalFiles()
+    if scheme == "gs":
+        from shipway.components.lib.storage_google import GoogleObjects
+
+        return GoogleObjects()
+    if scheme == "s3":
+        from shipway.components.lib.storage_s3 import S3Objects
+
+        return S3Objects()
+    if scheme in ("http", "https"):
+        from shipway.components.lib.storage_http import HttpObjects
+
+        return HttpObjects()
+    from shipway.components.lib.storage_fsspec import FsspecObjects
+
+    return FsspecObjects()
+
+
+def refuse_secrets(uri: str) -> None:
+    """Refuse a URI with a password or a signature in it: it would stand in logs and metadata.
+
+    Raises:
+        ConfigurationError: there is one; the message does not repeat it.
+    """
+    if scheme_of(uri) == "file":
+        return
+    parts = urlsplit(uri)
+    secret = "a password" if ":" in parts.netloc.rpartition("@")[0] else ""
+    if parts.scheme in ("http", "https"):
+        names = [name for name, _ in parse_qsl(parts.query) if SECRETS.fullmatch(name)]
+        secret = secret or (f"the secret '{names[0]}'" if names else "")
+    if secret:
+        raise ConfigurationError(
+            f"data_uri of {parts.scheme}://{parts.netloc.rpartition('@')[2]} holds {secret}, which "
+            "would stand in logs and metadata. Take it out and renew it; credentials come from the "
+            "environment (a secret of the pod), or the account that runs the step."
         )
+
+
+class LocalFiles:
+    """Files of this machine."""
+
+    def listed(self, uri: str) -> list[StoredObject]:
+        """The files that a path, a directory, a glob or a file:// URI names."""
+        path = os.path.expanduser(_path(uri))
+        if os.path.isdir(path):
+            names = [str(file) for file in Path(path).rglob("*") if file.is_file()]
+            names = [name for name in names if is_visible(os.path.relpath(name, path))]
+        elif os.path.isfile(path):
+            names = [path]
+        else:
+            names = [name for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
+            names = [name for name in names if is_visible(os.path.basename(name))]
+        return [_stored(os.path.abspath(name)) for name in names]
+
+    def opened(self, stored: StoredObject) -> BinaryIO:
+        """A file, which must be unchanged."""
+        try:
+            opened = open(stored.uri, "rb")
+        except OSError as error:
+            raise DataError(f"'{stored.uri}' cannot be read: {error.strerror}.") from error
+        self.check_unchanged(stored)
+        return opened
+
+    def check_unchanged(self, stored: StoredObject) -> None:
+        """Refuse a file whose time or size is another one."""
+        try:
+            now = _stored(stored.uri)
+        except OSError as error:
+            raise changed(stored.uri) from error
+        if now != stored:
+            raise changed(stored.uri)
+
+
+def _path(uri: str) -> str:
+    return unquote(urlsplit(uri).path) if "://" in uri else uri
+
+
+def _stored(path: str) -> StoredObject:
+    state = os.stat(path)
+    return StoredObject(path, state.st_size, str(state.st_mtime_ns))

@@ -405,7 +405,7 @@ def test_memory_is_bounded_by_blocks_and_not_by_the_file(bench: Bench) -> None:
 
 def test_a_bucket(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator = pytest.importorskip("gcp_storage_emulator.server")
-    from shipway.components.lib import storage
+    from shipway.components.lib import google_cloud
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -414,7 +414,7 @@ def test_a_bucket(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     server.start()
     try:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        bucket = storage.gcs_client().create_bucket("tables")
+        bucket = google_cloud.gcs_client().create_bucket("tables")
         bucket.blob("in/1.csv.gz").upload_from_string(gzip.compress(GOOD.encode()))
         bucket.blob("in/2.csv").upload_from_string(GOOD)
         local = bench.put("p.parquet", pa.table({"a": [1, 2], "y": [0, 1]}))

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from shipway.components.lib import storage
+from shipway.components.lib import google_cloud, storage
 from shipway.components.lib.errors import DataError
+from shipway.components.lib.objects import StoredObject
 
 
 def names(uri: str) -> list[str]:
@@ -57,8 +58,8 @@ def test_nothing_there_is_named(uri: str) -> None:
 
 
 def test_an_unknown_scheme_is_named_with_the_cure() -> None:
-    with pytest.raises(DataError, match=r"s3://.*gs://"):
-        storage.list_objects("s3://bucket/x.csv")
+    with pytest.raises(DataError, match=r"'gss://.*s3://.*Did you mean 'gs'"):
+        storage.list_objects("gss://bucket/x.csv")
 
 
 def test_a_file_that_changed_since_it_was_listed_is_refused(folder: Path) -> None:
@@ -90,7 +91,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
-    made = storage.gcs_client().create_bucket(f"b{abs(hash(request.node.name))}")
+    made = google_cloud.gcs_client().create_bucket(f"b{abs(hash(request.node.name))}")
     for name in ("t/a.csv", "t/b.csv", "t/_SUCCESS", "t/sub/c.csv", "t2/d.csv", "t/"):
         made.blob(name).upload_from_string(f"rows of {name}")
     return made
@@ -186,7 +187,7 @@ def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Flaky]]:
 
 
 def test_bytes_are_read_at_the_listed_generation_with_retries(flaky: type[Flaky]) -> None:
-    stored = storage.StoredObject("gs://b/x.csv", Flaky.size, "7")
+    stored = StoredObject("gs://b/x.csv", Flaky.size, "7")
     with storage.open_binary(stored) as file:
         read = 0
         while block := file.read(1 << 20):
@@ -198,7 +199,7 @@ def test_bytes_are_read_at_the_listed_generation_with_retries(flaky: type[Flaky]
 
 
 def test_an_object_that_is_replaced_while_it_is_read_is_refused(flaky: type[Flaky]) -> None:
-    stored = storage.StoredObject("gs://b/x.csv", Flaky.size, "7")
+    stored = StoredObject("gs://b/x.csv", Flaky.size, "7")
     with storage.open_binary(stored) as file:
         assert len(file.read(1 << 20)) == 1 << 20
         flaky.current = "8"
