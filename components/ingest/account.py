@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LABEL_MISSING = "label missing"
+UNREADABLE = "unreadable"
 
 
 @dataclass
@@ -40,6 +41,12 @@ class Account:
             found = pc.unique(kept.column(label)).slice(0, 2).to_pylist()
             self.labels = list(dict.fromkeys([*self.labels, *found]))[:2]
         return kept
+
+    def reject(self, count: int) -> None:
+        """Count rows that could not be read."""
+        if count:
+            self.read += count
+            self.dropped[UNREADABLE] += count
 
     def metadata(self) -> dict[str, float]:
         """Dropped rows by reason, as flat artifact metadata."""

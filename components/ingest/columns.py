@@ -1,21 +1,28 @@
-"""What a cell means, and which type holds for a column: over every row of every object."""
+"""Which cells are missing, and which type holds for a column: over every row of every object."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-USUAL_MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
+from shipway.components.ingest.options import PLAIN, TextRules
+from shipway.components.ingest.text_cells import (
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    TEXT,
+    TIMES,
+    MisfitError,
+    cast_text,
+    has_margins,
+)
+from shipway.components.lib.errors import ConfigurationError, nearest
 
-INTEGER, NUMBER, BOOLEAN, TEXT = pa.int64(), pa.float64(), pa.bool_(), pa.string()
-TIMES = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
+USUAL_MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
 # From narrow to wide: a column takes the first that holds all its values, else text.
 CANDIDATES = (INTEGER, NUMBER, BOOLEAN, *TIMES)
-# Codes such as 00123 and 0x1f are no numbers, nor are whole numbers longer than 64 bits.
-_CODE = r"^[+-]?0[0-9xX]"
-_LONG = r"^[+-]?[0-9]{19,}$"
 
 
 def twice(names: Sequence[str]) -> tuple[str, int] | None:
@@ -26,24 +33,26 @@ def twice(names: Sequence[str]) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class Missing:
-    """Which cells count as missing.
+    """Which cells of a column count as missing.
 
     Attributes:
         texts: markers, compared with a text cell that spaces around it were taken off.
         numbers: markers among numbers.
+        own: whether they are of one column alone.
     """
 
     texts: pa.Array
     numbers: tuple[float, ...]
+    own: bool = False
 
     @classmethod
-    def of(cls, given: Sequence[str], usual: Sequence[str] = USUAL_MISSING) -> "Missing":
+    def of(cls, given: Sequence[str], usual: Sequence[str], own: bool = False) -> "Missing":
         """The usual markers, those that a user gave, and blanks."""
         texts = ["", *usual, *(marker.strip() for marker in given)]
-        return cls(pa.array(dict.fromkeys(texts), TEXT), tuple(_numbers(given)))
+        return cls(pa.array(dict.fromkeys(texts), TEXT), tuple(_numbers(given)), own)
 
 
-def _numbers(markers: Iterable[str]) -> Iterable[float]:
+def _numbers(markers: Iterable[str]) -> Iterator[float]:
     for marker in markers:
         try:
             yield float(marker)
@@ -51,28 +60,93 @@ def _numbers(markers: Iterable[str]) -> Iterable[float]:
             continue
 
 
-def cleaned(texts: pa.Array, missing: Missing) -> pa.Array:
-    """Text without the spaces around it; null for a blank or a marker."""
-    trimmed = pc.utf8_trim_whitespace(texts)
+@dataclass(frozen=True)
+class Markers:
+    """Which cells of a table count as missing: in each column, and in some beside those.
+
+    Attributes:
+        everywhere: of the columns that have none of their own.
+        own: by column.
+    """
+
+    everywhere: Missing
+    own: Mapping[str, Missing] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, given: Sequence[str], names: Sequence[str], usual: Sequence[str] = USUAL_MISSING
+    ) -> "Markers":
+        """Read `missing_values`: "MARKER" is of all columns, "COLUMN=MARKER" of one.
+
+        Raises:
+            ConfigurationError: an entry names a column that does not exist.
+        """
+        everywhere: list[str] = []
+        of_column: dict[str, list[str]] = {}
+        for entry in given:
+            before = [entry[:place] for place, sign in enumerate(entry) if sign == "="]
+            column = next((name for name in reversed(before) if name in names), "")
+            if column:
+                of_column.setdefault(column, []).append(entry[len(column) + 1 :])
+            elif not before or not before[0]:
+                everywhere.append(entry[1:] if before else entry)
+            else:
+                raise ConfigurationError(
+                    f"missing_values has '{entry}', but there is no column '{before[0]}'."
+                    f"{nearest(before[0], names)} A marker of all columns that holds '=' is "
+                    f"written '={entry}'."
+                )
+        own = {
+            name: Missing.of([*everywhere, *markers], usual, own=True)
+            for name, markers in of_column.items()
+        }
+        return cls(Missing.of(everywhere, usual), own)
+
+    def for_column(self, name: str) -> Missing:
+        """Those of one column."""
+        return self.own.get(name, self.everywhere)
+
+
+def cleaned(texts: pa.Array, missing: Missing, marked: bool = False) -> pa.Array:
+    """Text without the spaces around it; null for a blank or a marker.
+
+    Args:
+        texts: cells.
+        missing: which are missing.
+        marked: whether markers without spaces around them were made null already.
+    """
+    margins = has_margins(texts)
+    if marked and not margins and not missing.own:
+        return texts
+    trimmed = pc.utf8_trim_whitespace(texts) if margins else texts
     absent = pc.is_in(trimmed, value_set=missing.texts)
     return pc.if_else(absent, pa.scalar(None, TEXT), trimmed)
 
 
-def converted(values: pa.Array, kind: pa.DataType, missing: Missing) -> pa.Array:
-    """Values in the type that was settled for their column, missing ones null.
+def converted(
+    values: pa.Array,
+    kind: pa.DataType,
+    missing: Missing,
+    rules: TextRules = PLAIN,
+    marked: bool = False,
+) -> pa.Array:
+    """Values in the type of their column, missing ones null.
 
     Args:
         values: of one batch, as they were read.
-        kind: a type that holds them all, from `Typing.kind_of` or a Parquet schema.
+        kind: a type that should hold them, from `Typing.kind_of` or a Parquet schema.
         missing: which cells count as missing.
+        rules: what text means.
+        marked: whether markers without spaces around them were made null already.
 
     Raises:
-        pa.ArrowInvalid: a value does not fit, so the source changed since it was looked at.
+        MisfitError: text holds a value of another type.
     """
     if values.type == TEXT:
-        values = cleaned(values, missing)
+        values = cleaned(values, missing, marked)
+        values = values if kind == TEXT else cast_text(values, kind, rules)
     if values.type != kind:
-        values = pc.cast(values, kind, safe=values.type == TEXT)
+        values = pc.cast(values, kind, safe=False)
     if missing.numbers and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         markers = pa.array(missing.numbers, NUMBER)
         absent = pc.is_in(pc.cast(values, NUMBER, safe=False), value_set=markers)
@@ -86,14 +160,16 @@ class Typing:
     The first block of a file proves nothing about the next: all of them are looked at.
     """
 
-    def __init__(self, missing: Missing, numbers_in_text: bool) -> None:
+    def __init__(self, markers: Markers, numbers_in_text: bool, rules: TextRules = PLAIN) -> None:
         """Begin.
 
         Args:
-            missing: which cells count as missing.
+            markers: which cells count as missing.
             numbers_in_text: whether text may become numbers, as it must in CSV.
+            rules: what text means.
         """
-        self._missing = missing
+        self._markers = markers
+        self._rules = rules
         self._start = CANDIDATES if numbers_in_text else TIMES
         self._left: dict[str, tuple[pa.DataType, ...]] = {}
         self._known: set[str] = set()
@@ -105,48 +181,53 @@ class Typing:
             if not left and name in self._known:
                 continue
             is_text = column.type == TEXT
-            values = pc.drop_null(cleaned(column, self._missing) if is_text else column)
+            missing = self._markers.for_column(name)
+            values = pc.drop_null(cleaned(column, missing) if is_text else column)
             if not len(values):
                 continue
             self._known.add(name)
             if is_text:
-                left = _holding(values, tuple(kind for kind in left if kind in self._start))
+                left = self._holding(values, tuple(kind for kind in left if kind in self._start))
             else:
                 wide = (INTEGER, NUMBER) if values.type == INTEGER else (values.type,)
                 left = tuple(kind for kind in left if kind in wide)
             self._left[name] = left
+
+    def knows(self, name: str) -> bool:
+        """Whether a column had a value in what was looked at."""
+        return name in self._known
 
     def kind_of(self, name: str) -> pa.DataType:
         """The narrowest type that holds all values of a column; text if there is none."""
         left = self._left.get(name, ())
         return left[0] if left and name in self._known else TEXT
 
+    def schema(self, names: Sequence[str]) -> pa.Schema:
+        """The types of some columns."""
+        return pa.schema([(name, self.kind_of(name)) for name in names])
 
-def _holding(values: pa.Array, candidates: tuple[pa.DataType, ...]) -> tuple[pa.DataType, ...]:
-    """Those of some types that hold all of some texts, which are not missing."""
-    left: list[pa.DataType] = []
-    for kind in candidates:
-        if kind == NUMBER and INTEGER in left:
-            left.append(kind)
-        elif kind in TIMES and NUMBER in left:
-            continue
-        elif _casts(values, kind) and not (kind in (INTEGER, NUMBER) and _are_codes(values, kind)):
-            left.append(kind)
-    return tuple(left)
+    def _holding(
+        self, values: pa.Array, candidates: tuple[pa.DataType, ...]
+    ) -> tuple[pa.DataType, ...]:
+        """Those of some types that hold all of some texts, which are not missing."""
+        left: list[pa.DataType] = []
+        for kind in candidates:
+            if kind == NUMBER and INTEGER in left:
+                left.append(kind)
+            elif kind in TIMES and NUMBER in left:
+                continue
+            elif _casts(values, kind, self._rules):
+                left.append(kind)
+        return tuple(left)
 
 
-def _are_codes(values: pa.Array, kind: pa.DataType) -> bool:
-    pattern = _CODE if kind == INTEGER else f"{_CODE}|{_LONG}"
-    return bool(pc.any(pc.match_substring_regex(values, pattern)).as_py())
-
-
-def _casts(values: pa.Array, kind: pa.DataType) -> bool:
+def _casts(values: pa.Array, kind: pa.DataType, rules: TextRules) -> bool:
     # In growing slices: pyarrow words an error for each value that fails, which takes long.
     start, size = 0, 16
     while start < len(values):
         try:
-            pc.cast(values.slice(start, size), kind)
-        except pa.ArrowInvalid:
+            cast_text(values.slice(start, size), kind, rules)
+        except MisfitError:
             return False
         start, size = start + size, min(size * 8, 65_536)
     return True

@@ -3,19 +3,24 @@
 import errno
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.ingest.account import Account
+from shipway.components.ingest.options import parse_options
 from shipway.components.ingest.page import Provenance, write_datasheet
-from shipway.components.ingest.sources import choose_objects, open_source
+from shipway.components.ingest.rejects import Rejects
+from shipway.components.ingest.sources import Source, choose_objects, open_source
+from shipway.components.ingest.typed import TypesWidenedError
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
+from shipway.components.lib.objects import StoredObject
 from shipway.components.lib.storage import check_unchanged, list_objects
-from shipway.components.lib.tables import TableWriter
+from shipway.components.lib.tables import TableSummary, TableWriter
 
 LABEL_MISSING = "the label is missing"
 _log = logging.getLogger(__name__)
@@ -32,6 +37,8 @@ class Request:
         data_format: auto, csv, parquet or jsonl.
         missing_values: cells to read as missing, beside the usual ones.
         row_limit: rows to read at most; 0 reads all.
+        read_options: how text is read.
+        maximum_rejected_share: of rows that may be left out because they cannot be read.
     """
 
     data_uri: str
@@ -40,6 +47,8 @@ class Request:
     data_format: str = "auto"
     missing_values: Sequence[str] = field(default_factory=list)
     row_limit: int = 0
+    read_options: Mapping[str, str] = field(default_factory=dict)
+    maximum_rejected_share: float = 0.0
 
 
 def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | float]:
@@ -55,6 +64,8 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
     """
     if request.row_limit < 0:
         raise ConfigurationError(f"row_limit={request.row_limit} must be 0 (all rows) or more.")
+    # What columns hold that are left out must not stand in the text of rejected rows either.
+    rejects = Rejects(request.maximum_rejected_share, with_text=not request.exclude_columns)
     listed = list_objects(request.data_uri)
     data_format, objects, ignored = choose_objects(listed, request.data_format)
     source = open_source(
@@ -63,16 +74,10 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
         request.missing_values,
         lambda names: _kept_columns(names, request),
         int(request.row_limit),
+        parse_options(request.read_options, data_format),
+        rejects,
     )
-    account = Account()
-    with TableWriter(dataset, source.schema) as writer:
-        for batch in source.batches():
-            writer.write(_kept_rows(batch, request.label, account))
-        for stored in objects:
-            check_unchanged(stored)
-        _check_label(request, account)
-    summary = writer.summary
-    assert summary is not None
+    source, account, summary = _write(request, source, objects, rejects, dataset)
     provenance = Provenance(source, objects, ignored, request.exclude_columns, request.row_limit)
     try:
         write_datasheet(datasheet, request.label, provenance, account, summary)
@@ -96,6 +101,37 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
         "rows_dropped": float(account.dropped.total()),
         **account.metadata(),
     }
+
+
+def _write(
+    request: Request,
+    source: Source,
+    objects: Sequence[StoredObject],
+    rejects: Rejects,
+    dataset: Path,
+) -> tuple[Source, Account, TableSummary]:
+    """Write the rows; again from the first one when types were guessed too narrow."""
+    while True:
+        account = Account()
+        rejects.begin()
+        try:
+            with TableWriter(dataset, source.schema) as writer, closing(source.batches()) as rows:
+                for batch in rows:
+                    writer.write(_kept_rows(batch, request.label, account))
+                for stored in objects:
+                    check_unchanged(stored)
+                rejects.check(account.read)
+                account.reject(rejects.count)
+                _check_label(request, account)
+                rejects.save(writer.attach)
+        except TypesWidenedError as widened:
+            _log.info("rows of other types than the first: reading again from the beginning")
+            source = replace(source, schema=widened.schema)
+            continue
+        assert writer.summary is not None
+        if note := rejects.note():
+            source.notes.append(note)
+        return source, account, writer.summary
 
 
 def _kept_columns(names: Sequence[str], request: Request) -> list[str]:

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shipway.components.ingest.columns import NUMBER, TEXT, twice
+from shipway.components.ingest.columns import twice
+from shipway.components.ingest.text_cells import NUMBER, TEXT
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.storage import StoredObject, open_binary
 

@@ -1,14 +1,17 @@
 """A source of rows: its format, its columns with types that hold for every row, and its batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from shipway.components.ingest.columns import Missing, Typing, converted
+from shipway.components.ingest.columns import USUAL_MISSING, Markers, Typing
 from shipway.components.ingest.csv_reader import CsvReader
 from shipway.components.ingest.json_reader import JsonReader
+from shipway.components.ingest.options import ReadOptions
 from shipway.components.ingest.parquet_reader import ParquetReader
+from shipway.components.ingest.rejects import Rejects
+from shipway.components.ingest.typed import look_at_the_beginning, typed
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
 from shipway.components.lib.objects import StoredObject
 
@@ -25,11 +28,6 @@ SUFFIXES = {
 FORMATS = ("csv", "parquet", "jsonl")
 
 Reader = CsvReader | JsonReader | ParquetReader
-READERS: dict[str, Callable[[Sequence[StoredObject]], Reader]] = {
-    "csv": CsvReader,
-    "jsonl": JsonReader,
-    "parquet": ParquetReader,
-}
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,15 @@ class Source:
 
     Attributes:
         format: csv, parquet or jsonl.
-        schema: the kept columns, of types that hold for every row of every object.
-        batches: reads the rows, from the beginning at each call.
+        schema: the kept columns; of text, of types that hold for the rows at its beginning.
+        batches: reads the rows, from the beginning at each call; raises `TypesWidenedError` at
+            their end when a row is of another type.
         notes: what a reader of the datasheet should know.
     """
 
     format: str
     schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
+    batches: Callable[[], Generator[pa.RecordBatch, None, None]]
     notes: list[str] = field(default_factory=list)
 
 
@@ -101,8 +100,10 @@ def open_source(
     missing_values: Sequence[str],
     choose: Callable[[Sequence[str]], list[str]],
     row_limit: int = 0,
+    options: ReadOptions | None = None,
+    rejects: Rejects | None = None,
 ) -> Source:
-    """Look at all rows that will be read, and settle the columns' types.
+    """Open a source, and find the columns' types: of CSV by its beginning, as a first guess.
 
     Args:
         objects: of one format.
@@ -110,30 +111,51 @@ def open_source(
         missing_values: cells to read as missing, beside blanks and, in text formats, the usual.
         choose: says which of all columns are kept; called before any row is read.
         row_limit: rows to read at most; 0 reads all.
+        options: how text is read.
+        rejects: takes the rows that cannot be read; none may be without it.
 
     Raises:
         DataError: an object is broken, or objects disagree in their columns.
     """
+    options = options or ReadOptions()
+    rejects = rejects or Rejects()
     notes: list[str] = []
-    reader = READERS[data_format](objects)
+    reader = _reader(objects, data_format, options, rejects)
     kept = choose(reader.names)
+    # Parquet has nulls of its own: only blanks and what the user names are missing besides.
+    usual = () if isinstance(reader, ParquetReader) else USUAL_MISSING
+    markers = Markers.of(missing_values, reader.names, usual)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return _limited(reader.batches(kept), row_limit)
+
     if isinstance(reader, ParquetReader):
-        # Parquet has nulls of its own: only blanks and what the user names are missing besides.
-        missing, schema = Missing.of(missing_values, usual=()), reader.schema(kept)
-    else:
-        missing = Missing.of(missing_values)
-        typing = Typing(missing, reader.numbers_in_text)
-        for batch in _limited(reader.batches(kept), row_limit):
-            typing.look(batch)
-        schema = pa.schema([(name, typing.kind_of(name)) for name in kept])
-    if isinstance(reader, CsvReader) and reader.delimiter != ",":
-        notes.append(f"Fields are parted by {reader.delimiter!r}.")
-    return Source(
-        data_format,
-        schema,
-        lambda: _typed(_limited(reader.batches(kept), row_limit), schema, missing),
-        notes,
-    )
+        schema = reader.schema(kept)
+        return Source(data_format, schema, lambda: typed(batches(), schema, markers), notes)
+    typing = Typing(markers, reader.numbers_in_text, options.rules)
+    if isinstance(reader, CsvReader):
+        reader.mark(markers)
+        look_at_the_beginning(batches(), kept, typing)
+        if reader.delimiter != ",":
+            notes.append(f"Fields are parted by {reader.delimiter!r}.")
+        return Source(
+            data_format,
+            typing.schema(kept),
+            lambda: typed(batches(), typing.schema(kept), markers, options.rules, typing),
+            notes,
+        )
+    for batch in batches():
+        typing.look(batch)
+    schema = typing.schema(kept)
+    return Source(data_format, schema, lambda: typed(batches(), schema, markers), notes)
+
+
+def _reader(
+    objects: Sequence[StoredObject], data_format: str, options: ReadOptions, rejects: Rejects
+) -> Reader:
+    if data_format == "parquet":
+        return ParquetReader(objects)
+    return (CsvReader if data_format == "csv" else JsonReader)(objects, options, rejects)
 
 
 def _limited(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
@@ -143,14 +165,3 @@ def _limited(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.Recor
         left -= batch.num_rows
         if limit and left <= 0:
             return
-
-
-def _typed(
-    batches: Iterator[pa.RecordBatch], schema: pa.Schema, missing: Missing
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        columns = [
-            converted(batch.column(batch.schema.get_field_index(one.name)), one.type, missing)
-            for one in schema
-        ]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -7,12 +7,13 @@ import datetime
 import errno
 import hashlib
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,6 +90,18 @@ class TableWriter:
         self._pending_rows += sum(batch.num_rows for batch in batches)
         if self._pending_rows >= ROW_GROUP:
             self._flush(whole_groups=True)
+
+    def attach(self, name: str, content: BinaryIO) -> None:
+        """Put a file beside the parts; readers of the table pass over a name that begins with "_".
+
+        Raises:
+            DataError: the disk is full.
+        """
+        try:
+            with (self._draft / name).open("wb") as file:
+                shutil.copyfileobj(content, file)
+        except OSError as error:
+            raise self._explained(error) from error
 
     def _flush(self, whole_groups: bool) -> None:
         table = pa.Table.from_batches(self._pending, self._schema)
