@@ -45,6 +45,8 @@ def train_and_deploy(
     data_format: str = "auto",
     missing_values: List[str] = [],
     row_limit: int = 0,
+    read_options: Dict[str, str] = {},
+    maximum_rejected_share: float = 0.0,
     schema_uri: str = "",
     split_strategy: str = "auto",
     time_column: str = "",
@@ -79,8 +81,10 @@ def train_and_deploy(
         exclude_columns: Columns that must not be used, such as those known only afterwards.
         task: auto, binary, multiclass or regression.
         data_format: auto, csv, parquet or jsonl.
-        missing_values: Cells to read as missing, beside the usual ones.
+        missing_values: Cells to read as missing, beside the usual ones; "fare=-1" in one column.
         row_limit: Rows to read at most; 0 reads all.
+        read_options: How text is read: delimiter, encoding, decimal, date_format and others.
+        maximum_rejected_share: Of rows to leave out because they cannot be read; 0 stops at one.
         schema_uri: Reviewed schema.pbtxt; empty infers one.
         split_strategy: auto, hash, stratified, time or group.
         time_column: Column that orders the rows in time.
@@ -121,6 +125,8 @@ def train_and_deploy(
                 data_format=data_format,
                 missing_values=missing_values,
                 row_limit=row_limit,
+                read_options=read_options,
+                maximum_rejected_share=maximum_rejected_share,
             )
         )
         _heavy(ingested, cpu="2", memory="4Gi")

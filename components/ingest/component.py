@@ -1,6 +1,6 @@
 """The KFP face of ingestion."""
 
-from typing import List
+from typing import Dict, List
 
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Output
@@ -18,6 +18,8 @@ def ingest_table(
     data_format: str = "auto",
     missing_values: List[str] = [],
     row_limit: int = 0,
+    read_options: Dict[str, str] = {},
+    maximum_rejected_share: float = 0.0,
 ):
     """Read a table and write it as Parquet; excluded columns are never written.
 
@@ -26,8 +28,10 @@ def ingest_table(
         label: Column to predict; rows without it are dropped and counted.
         exclude_columns: Columns to leave out.
         data_format: auto, csv, parquet or jsonl.
-        missing_values: Cells to read as missing, beside the usual ones.
+        missing_values: Cells to read as missing, beside the usual ones; "fare=-1" in one column.
         row_limit: Rows to read at most; 0 reads all.
+        read_options: How text is read: delimiter, encoding, decimal, date_format and others.
+        maximum_rejected_share: Of rows to leave out because they cannot be read; 0 stops at one.
 
     Returns:
         dataset: The table, a directory of Parquet parts.
@@ -37,5 +41,8 @@ def ingest_table(
 
     from shipway.components.ingest.logic import Request, ingest
 
-    request = Request(data_uri, label, exclude_columns, data_format, missing_values, row_limit)
+    request = Request(
+        data_uri, label, exclude_columns, data_format, missing_values, row_limit,
+        read_options, maximum_rejected_share,
+    )  # fmt: skip
     dataset.metadata.update(ingest(request, Path(dataset.path), Path(datasheet.path)))
