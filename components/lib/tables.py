@@ -1,15 +1,15 @@
 """The Dataset artifact: a directory of Parquet parts, written and read as a stream.
 
-`part-00000.parquet`, `part-00001.parquet`, ...: zstd, row groups of 65,536 rows, sorted names.
+`part-00000.parquet`, `part-00001.parquet`, ...: zstd, row groups of 65,536 rows, sorted names. What
+begins with "_" beside them is no part of the table.
 """
 
 import datetime
 import errno
-import hashlib
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.files import aside, sha256_of
+from shipway.components.lib.files import aside
+from shipway.components.lib.parts import ROW_GROUP, PartWriter
 
-ROW_GROUP = 65_536
-ROWS_PER_PART = 1_048_576
+CELLS_PER_GROUP = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,18 @@ class TableWriter:
         """Prepare to write rows of a schema to a directory."""
         self._path = Path(path)
         self._schema = schema
+        # A group of a wide table would fill the memory at its usual number of rows.
+        self._group = min(ROW_GROUP, max(1_024, CELLS_PER_GROUP // max(len(schema), 1)))
         self._stack = ExitStack()
-        self._writer: pq.ParquetWriter | None = None
-        self._sink: pa.OSFile | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._parts = 0
-        self._rows_in_part = 0
-        self._rows = 0
         self.summary: TableSummary | None = None
 
     def __enter__(self) -> "TableWriter":
         """Open the directory aside."""
         self._draft = self._stack.enter_context(aside(self._path))
         self._draft.mkdir()
+        self._parts = PartWriter(self._draft, self._schema)
         return self
 
     def write(self, rows: pa.RecordBatch | pa.Table) -> None:
@@ -85,10 +83,12 @@ class TableWriter:
             DataError: the disk is full.
         """
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
-        batches = table.select(self._schema.names).cast(self._schema).to_batches()
+        if table.schema != self._schema:
+            table = table.select(self._schema.names).cast(self._schema)
+        batches = table.to_batches()
         self._pending += batches
         self._pending_rows += sum(batch.num_rows for batch in batches)
-        if self._pending_rows >= ROW_GROUP:
+        if self._pending_rows >= self._group:
             self._flush(whole_groups=True)
 
     def attach(self, name: str, content: BinaryIO) -> None:
@@ -105,50 +105,20 @@ class TableWriter:
 
     def _flush(self, whole_groups: bool) -> None:
         table = pa.Table.from_batches(self._pending, self._schema)
-        keep = table.num_rows % ROW_GROUP if whole_groups else 0
+        keep = table.num_rows % self._group if whole_groups else 0
         ready, rest = table.slice(0, table.num_rows - keep), table.slice(table.num_rows - keep)
         self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
         try:
-            for start in range(0, ready.num_rows, ROW_GROUP):
-                self._write_group(ready.slice(start, ROW_GROUP))
+            for start in range(0, ready.num_rows, self._group):
+                self._parts.write(ready.slice(start, self._group))
         except OSError as error:
             raise self._explained(error) from error
-
-    def _write_group(self, group: pa.Table) -> None:
-        if self._writer is None or self._rows_in_part >= ROWS_PER_PART:
-            self._next_part()
-        assert self._writer is not None
-        self._writer.write_table(group, row_group_size=ROW_GROUP)
-        self._rows_in_part += group.num_rows
-        self._rows += group.num_rows
-
-    def _next_part(self) -> None:
-        self._close_part()
-        name = f"part-{self._parts:05d}.parquet"
-        self._sink = pa.OSFile(str(self._draft / name), "wb")
-        self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
-        self._parts += 1
-        self._rows_in_part = 0
-
-    def _close_part(self) -> None:
-        if self._writer is not None and self._sink is not None:
-            self._writer.close()
-            self._sink.close()
-            self._writer = None
-
-    def _abandon_part(self) -> None:
-        """Let go of the open part: a deleted file that is open still fills the disk."""
-        for handle in (self._writer, self._sink):
-            if handle is not None:
-                with suppress(OSError, pa.ArrowInvalid):
-                    handle.close()
-        self._writer = None
 
     def _explained(self, error: OSError) -> Exception:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             return DataError(
-                f"The disk of '{self._path.parent}' is full after {self._rows:,} rows; nothing was "
-                "left there. Free space, or point the run at a larger disk."
+                f"The disk of '{self._path.parent}' is full after {self._parts.rows:,} rows; "
+                "nothing was left there. Free space, or point the run at a larger disk."
             )
         return error
 
@@ -160,31 +130,21 @@ class TableWriter:
     ) -> None:
         """Finish the last part and move the directory into place, or remove it."""
         if kind is not None:
-            self._abandon_part()
+            self._parts.abandon()
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
             try:
-                if self._pending or self._parts == 0:
-                    if self._writer is None:
-                        self._next_part()
-                    self._flush(whole_groups=False)
-                self._close_part()
+                self._flush(whole_groups=False)
+                digest = self._parts.finish()
             except OSError as failure:
-                self._abandon_part()
+                self._parts.abandon()
                 raise self._explained(failure) from failure
-            except DataError:
-                self._abandon_part()
+            except BaseException:
+                self._parts.abandon()
                 raise
-            self.summary = _summary(self._draft, self._rows, len(self._schema))
-
-
-def _summary(path: Path, rows: int, columns: int) -> TableSummary:
-    digest, size = hashlib.sha256(), 0
-    for part in sorted(path.glob("*.parquet")):
-        digest.update(f"{part.name}:{sha256_of(part)}\n".encode())
-        size += part.stat().st_size
-    return TableSummary(rows, columns, size, digest.hexdigest())
+            columns = len(self._schema)
+            self.summary = TableSummary(self._parts.rows, columns, self._parts.bytes, digest)
 
 
 def write_table(table: pa.Table, path: Path) -> TableSummary:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shipway.components.lib import tables
+from shipway.components.lib import parts, tables
 from shipway.components.lib.errors import DataError
 
 
@@ -23,14 +23,14 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_rows_go_into_parts_and_row_groups_of_one_size(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.int64())])
-    rows = tables.ROWS_PER_PART + 10
+    rows = parts.ROWS_PER_PART + 10
     with tables.TableWriter(tmp_path / "t", schema) as writer:
         for start in range(0, rows, 50_001):
             writer.write(pa.table({"a": range(start, min(start + 50_001, rows))}))
-    parts = sorted((tmp_path / "t").iterdir())
-    assert [part.name for part in parts] == ["part-00000.parquet", "part-00001.parquet"]
-    sizes = {pq.ParquetFile(parts[0]).metadata.row_group(i).num_rows for i in range(16)}
-    assert sizes == {tables.ROW_GROUP}
+    written = sorted((tmp_path / "t").iterdir())
+    assert [part.name for part in written] == ["part-00000.parquet", "part-00001.parquet"]
+    sizes = {pq.ParquetFile(written[0]).metadata.row_group(i).num_rows for i in range(16)}
+    assert sizes == {parts.ROW_GROUP}
     assert tables.read_table(tmp_path / "t").column("a").to_pylist() == list(range(rows))
 
 
