@@ -1,13 +1,14 @@
-"""The schema, inferred or given, and TFDV's anomalies as rules of a decision."""
+"""TFDV's anomalies as rules of a decision, with what the table shows of each."""
 
+from pathlib import Path
 from typing import Any
 
 from shipway.components.lib.decision import Rule
-from shipway.components.lib.errors import ConfigurationError
+from shipway.components.validate.evidence import Evidence, gather
+from shipway.components.validate.policy import COLUMN, plain
+from shipway.components.validate.schema import TRAINING
 from shipway.components.validate.statistics import import_tfdv
 
-TRAINING, SERVING = "TRAINING", "SERVING"
-MAX_DOMAIN = 100
 WARNINGS = {"SCHEMA_NEW_COLUMN"}
 
 CURES = {
@@ -19,104 +20,86 @@ CURES = {
     "PRESENT": "Find out why values are missing, or lower min_fraction in the schema.",
     "NO_VALUES": "Find out why values are missing, or lower min_fraction in the schema.",
     "NUM_EXAMPLES": "Check that the whole table has arrived, or change the schema's limit.",
+    "UNIQUE": "Check how the column was made, or change unique_constraints in the schema.",
     "_NOT_": "Restore the column's type, or change it in the schema.",
     "DATA_TYPE": "Restore the column's type, or change it in the schema.",
 }
 
 
-def read_schema_text(uri: str) -> Any:
-    """A TFDV Schema from a text proto.
+def anomaly_kinds() -> set[str]:
+    """The kinds of anomalies that TFDV knows, as rules name them."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    return {plain(name) for name, _ in anomalies_pb2.AnomalyInfo.Type.items()}
+
+
+def schema_rules(statistics: Any, schema: Any, path: Path, table_rows: int) -> list[Rule]:
+    """What a table holds that a given schema does not allow, one rule a reason.
 
     Args:
-        uri: a local path or a gs:// URI of one file.
-
-    Raises:
-        DataError: there is nothing at the URI.
-        ConfigurationError: what is there is not a schema.
+        statistics: TFDV's, of the whole table first.
+        schema: the TFDV Schema.
+        path: the Dataset, in which the anomalies are looked up.
+        table_rows: rows of it, however many were measured.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    from shipway.components.lib.storage import list_objects, open_binary
-
-    found = list_objects(uri)
-    if len(found) != 1:
-        raise ConfigurationError(
-            f"schema_uri '{uri}' names {len(found)} files; name the one schema.pbtxt."
-        )
-    with open_binary(found[0]) as file:
-        content = file.read()
-    try:
-        schema = text_format.Parse(content.decode("utf-8"), schema_pb2.Schema())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"schema_uri '{uri}' is not a TFDV schema in text form: {error}. Take the schema that "
-            "a run wrote, and edit that."
-        ) from error
-    if not schema.feature:
-        raise ConfigurationError(
-            f"schema_uri '{uri}' describes no column. Take the schema that a run wrote."
-        )
-    return schema
-
-
-def write_schema_text(schema: Any) -> str:
-    """The schema as a text proto."""
-    from google.protobuf import text_format
-
-    return str(text_format.MessageToString(schema))
-
-
-def infer_schema(statistics: Any, label: str) -> Any:
-    """A schema that the measured table fits, with the environments TRAINING and SERVING.
-
-    The label is expected in TRAINING only, so that requests and payload logs, which have no label,
-    can be validated against the same schema.
-    """
-    tfdv = import_tfdv()
-    # A fixed shape would report every later null a second time.
-    schema = tfdv.infer_schema(
-        statistics, infer_feature_shape=False, max_string_domain_size=MAX_DOMAIN
-    )
-    schema.default_environment.extend([TRAINING, SERVING])
-    for feature in schema.feature:
-        if feature.name == label:
-            feature.not_in_environment.append(SERVING)
-    return schema
-
-
-def schema_rules(statistics: Any, schema: Any) -> list[Rule]:
-    """What TFDV finds in statistics that a given schema does not allow, one rule a reason."""
     tfdv = import_tfdv()
     environment = TRAINING if TRAINING in schema.default_environment else None
-    anomalies = tfdv.validate_statistics(statistics, schema, environment=environment)
-    rules = []
-    for name, info in sorted(anomalies.anomaly_info.items()):
-        rules += _rules(".".join(info.path.step) or name, info)
+    held = type(schema)()
+    held.CopyFrom(schema)
+    # A limit on the number of rows is meant for the table and not for the sample that was measured.
+    held.dataset_constraints.ClearField("min_examples_count")
+    held.dataset_constraints.ClearField("max_examples_count")
+    anomalies = tfdv.validate_statistics(statistics, held, environment=environment)
+    infos = [
+        (".".join(info.path.step) or name, info)
+        for name, info in sorted(anomalies.anomaly_info.items())
+    ]
     # Limits on the table as a whole stand apart, and are easily missed.
     if anomalies.HasField("dataset_anomaly_info"):
-        rules += _rules("", anomalies.dataset_anomaly_info)
-    return rules
+        infos.append(("", anomalies.dataset_anomaly_info))
+    reasons = [(column, info, one) for column, info in infos for one in info.reason or [info]]
+    kinds = [(column, _kind(info, one)) for column, info, one in reasons]
+    shown = gather(path, schema, kinds)
+    rules = [
+        _rule(column, kind, info, one, evidence)
+        for (column, info, one), (_, kind), evidence in zip(reasons, kinds, shown, strict=True)
+    ]
+    return rules + _size_rules(schema, table_rows)
 
 
-def _rules(column: str, info: Any) -> list[Rule]:
-    rules = []
-    for reason in info.reason or [info]:
-        kind = _kind(info, reason)
-        mild = info.severity == type(info).WARNING or kind in WARNINGS
-        cure = next((cure for part, cure in CURES.items() if part in kind), "")
-        cure = cure or "Correct the data, or change the schema after a review."
-        said = reason.description or reason.short_description
-        subject = f"Column '{column}'" if column else "The table"
-        rules.append(
-            Rule(
-                name=f"schema.{kind.lower()}",
-                verdict="warn" if mild else "fail",
-                sentence=f"{subject}: {said.strip().rstrip('.')}. {cure}",
-                value=reason.short_description or None,
-                slice=f"column {column}" if column else "",
+def _rule(column: str, kind: str, info: Any, reason: Any, evidence: Evidence) -> Rule:
+    mild = info.severity == type(info).WARNING or kind in WARNINGS
+    cure = next((cure for part, cure in CURES.items() if part in kind), "")
+    cure = cure or "Correct the data, or change the schema after a review."
+    said = (reason.description or reason.short_description).strip().rstrip(".")
+    subject = f"Column '{column}'" if column else "The table"
+    parts = [f"{subject}: {said}.", evidence.sentence, cure]
+    return Rule(
+        name=f"schema.{kind.lower()}",
+        verdict="warn" if mild else "fail",
+        sentence=" ".join(part for part in parts if part),
+        value=float(evidence.count) if evidence.count else reason.short_description or None,
+        bound="0" if evidence.count else "",
+        slice=f"{COLUMN}{column}" if column else "",
+        n=evidence.rows or None,
+    )
+
+
+def _size_rules(schema: Any, rows: int) -> list[Rule]:
+    limits, rules = schema.dataset_constraints, []
+    checks = (
+        ("low", "min_examples_count", ">=", lambda limit: rows < limit),
+        ("high", "max_examples_count", "<=", lambda limit: rows > limit),
+    )
+    for word, name, sign, broken in checks:
+        limit = getattr(limits, name)
+        if limits.HasField(name) and broken(limit):
+            said = (
+                f"The table has {rows:,} rows, where the schema's {name} is {limit:,}. "
+                f"{CURES['NUM_EXAMPLES']}"
             )
-        )
+            kind, bound = f"schema.dataset_{word}_num_examples", f"{sign} {limit}"
+            rules.append(Rule(kind, "fail", said, float(rows), bound, n=rows))
     return rules
 
 

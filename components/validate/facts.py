@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from shipway.components.lib.tables import read_batches, read_schema
 from shipway.components.validate.casting import ColumnCast, cast_column
-from shipway.components.validate.statistics import Profile
+from shipway.components.validate.chunks import Chunk, read_chunks
+from shipway.components.validate.profile import Profile
 
 MAX_CELLS = 20_000_000
 SKETCH_BUCKETS = 1_000
@@ -23,7 +24,7 @@ class ColumnFacts:
     Attributes:
         name: the column.
         kind: "integer", "number", "text", "true/false", "time", ...
-        rows: number of rows.
+        rows: number of rows that were measured.
         missing: rows without a value.
         distinct: number of distinct values (an estimate above some 16,000), None if not counted.
         minimum: of numbers and times (seconds since 1970), None otherwise.
@@ -31,6 +32,7 @@ class ColumnFacts:
         maximum: as `minimum`.
         mean: as `minimum`.
         top: the most frequent texts with their counts.
+        deviation: standard deviation, as `minimum`.
         shape: counts of ten bins of equal width, or of the most frequent values.
         note: how the column was changed before measuring; empty when it was not.
     """
@@ -44,6 +46,7 @@ class ColumnFacts:
     median: float | None = None
     maximum: float | None = None
     mean: float | None = None
+    deviation: float | None = None
     top: list[tuple[str, int]] = field(default_factory=list)
     shape: list[float] = field(default_factory=list)
     note: str = ""
@@ -67,16 +70,8 @@ def column_facts(profile: Profile, path: Path) -> list[ColumnFacts]:
         path: the Dataset, read again column by column where distinct numbers are to be counted.
     """
     datasets = profile.statistics.datasets
-    features = (
-        {feature.path.step[0]: feature for feature in datasets[0].features} if datasets else {}
-    )
+    facts = dataset_facts(datasets[0] if datasets else None, profile.casts, profile.rows)
     count_all = profile.rows * len(profile.casts) <= MAX_CELLS
-    facts = []
-    for cast in profile.casts:
-        fact = ColumnFacts(cast.name, cast.kind, profile.rows, note=cast.note)
-        if cast.name in features:
-            _read(fact, features[cast.name])
-        facts.append(fact)
     plain = [c.target is not None and not pa.types.is_nested(c.target) for c in profile.casts]
     wanted = [
         (fact, cast)
@@ -86,7 +81,25 @@ def column_facts(profile: Profile, path: Path) -> list[ColumnFacts]:
     # In groups: opening a file of thousands of columns for each of them takes minutes.
     size = max(1, MAX_CELLS // max(1, profile.rows))
     for start in range(0, len(wanted), size):
-        _count_distinct(path, wanted[start : start + size])
+        _count_distinct(path, profile.chunks, wanted[start : start + size])
+    return facts
+
+
+def dataset_facts(dataset: Any, casts: list[ColumnCast], rows: int) -> list[ColumnFacts]:
+    """What TFDV's statistics alone tell of every column, in table order.
+
+    Args:
+        dataset: of the whole table or of a slice; None when nothing was measured.
+        casts: of every column.
+        rows: that were measured.
+    """
+    measured = {feature.path.step[0]: feature for feature in dataset.features} if dataset else {}
+    facts = []
+    for cast in casts:
+        fact = ColumnFacts(cast.name, cast.kind, rows, note=cast.note)
+        if cast.name in measured:
+            _read(fact, measured[cast.name])
+        facts.append(fact)
     return facts
 
 
@@ -99,7 +112,7 @@ def _read(fact: ColumnFacts, feature: Any) -> None:
         return
     if kind == "num_stats":
         fact.minimum, fact.maximum = stats.min, stats.max
-        fact.median, fact.mean = stats.median, stats.mean
+        fact.median, fact.mean, fact.deviation = stats.median, stats.mean, stats.std_dev
         bins = [h for h in stats.histograms if h.type == h.STANDARD]
         fact.shape = [bucket.sample_count for bucket in bins[0].buckets] if bins else []
     elif kind in ("string_stats", "bytes_stats"):
@@ -120,14 +133,16 @@ def read_column(path: Path, name: str) -> pa.ChunkedArray:
     return pa.chunked_array([batch.column(0) for batch in read_batches(path, [name])], kind)
 
 
-def _count_distinct(path: Path, wanted: list[tuple[ColumnFacts, ColumnCast]]) -> None:
+def _count_distinct(
+    path: Path, chunks: list[Chunk], wanted: list[tuple[ColumnFacts, ColumnCast]]
+) -> None:
     names = [cast.name for _, cast in wanted]
-    chunks: dict[str, list[pa.Array]] = {name: [] for name in names}
-    for batch in read_batches(path, names):
+    arrays: dict[str, list[pa.Array]] = {name: [] for name in names}
+    for _, batch in read_chunks(path, chunks, names):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            chunks[name].append(column)
+            arrays[name].append(column)
     for fact, cast in wanted:
-        ready = [cast_column(chunk, cast)[0] for chunk in chunks.pop(cast.name)]
+        ready = [cast_column(array, cast)[0] for array in arrays.pop(cast.name)]
         fact.distinct = int(pc.count_distinct(pa.chunked_array(ready, cast.target)).as_py())
 
 

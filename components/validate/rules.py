@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.decision import Rule
@@ -10,12 +11,12 @@ from shipway.components.lib.errors import DataError
 from shipway.components.lib.labels import infer_task
 from shipway.components.validate.casting import UNMEASURED
 from shipway.components.validate.facts import ColumnFacts, read_column
-from shipway.components.validate.statistics import Profile
+from shipway.components.validate.profile import Profile
+from shipway.components.validate.semantics import IDENTIFIER_SHARE, is_identifier
 
 MINIMUM_ROWS = 50
 MINIMUM_CLASS_ROWS = 10
 MISSING_SHARE = 0.9
-IDENTIFIER_SHARE = {"text": 0.95, "integer": 0.99}
 NUMBER_SHARE = 0.9
 
 Finding = tuple[str, float, str]
@@ -30,8 +31,8 @@ def data_rules(profile: Profile, facts: list[ColumnFacts], label: str, path: Pat
         label: the column to predict; it is in the table.
         path: the Dataset, from which the label is read.
     """
-    rules = [_row_rule(profile.rows)]
-    rules += label_rules(path, label, next(fact for fact in facts if fact.name == label))
+    rules = [_row_rule(profile.table_rows)]
+    rules += label_rules(path, label)
     for name, look, fine in _CHECKS:
         found = [
             Rule(name, "warn", sentence, value, bound, f"column {fact.name}", fact.rows)
@@ -55,14 +56,16 @@ def _row_rule(rows: int) -> Rule:
     return Rule("data.rows", verdict, sentence, float(rows), f">= {MINIMUM_ROWS}", n=rows)
 
 
-def label_rules(path: Path, label: str, fact: ColumnFacts) -> list[Rule]:
+def label_rules(path: Path, label: str) -> list[Rule]:
     """The label has a value in every row, can be learnt, and no class of it is too rare."""
-    where = f"column {label}"
-    missing = f"The label '{label}' is missing in {fact.missing:,} of {fact.rows:,} rows"
-    verdict = "fail" if fact.missing else "pass"
-    cure = f"{missing}; drop those rows." if fact.missing else f"The label '{label}' has no gaps."
-    rules = [Rule("label.missing", verdict, cure, float(fact.missing), "<= 0", where, fact.rows)]
-    labels = read_column(path, label)
+    where, labels = f"column {label}", read_column(path, label)
+    rows, gaps = len(labels), labels.null_count
+    if pa.types.is_floating(labels.type):
+        gaps += pc.sum(pc.is_nan(labels)).as_py() or 0
+    missing = f"The label '{label}' is missing in {gaps:,} of {rows:,} rows"
+    verdict = "fail" if gaps else "pass"
+    cure = f"{missing}; drop those rows." if gaps else f"The label '{label}' has no gaps."
+    rules = [Rule("label.missing", verdict, cure, float(gaps), "<= 0", where, rows)]
     try:
         target = infer_task(labels)
     except DataError as error:
@@ -127,21 +130,18 @@ def _constant(fact: ColumnFacts, profile: Profile) -> list[Finding]:
 
 
 def _identifier(fact: ColumnFacts, profile: Profile) -> list[Finding]:
-    limit = IDENTIFIER_SHARE.get(fact.kind)
-    if limit is None or fact.distinct is None or fact.present < MINIMUM_ROWS:
+    if not is_identifier(fact) or fact.name in profile.notes.text_numbers:
         return []
-    share = min(1.0, fact.distinct / fact.present)
-    if share < limit or fact.name in profile.text_numbers:
-        return []
+    distinct = fact.distinct or 0
     said = (
-        f"Column '{fact.name}' has {fact.distinct:,} different values in {fact.present:,} rows: it "
+        f"Column '{fact.name}' has {distinct:,} different values in {fact.present:,} rows: it "
         "looks like an identifier, from which nothing general is learnt. Exclude it."
     )
-    return [(said, share, f"< {limit}")]
+    return [(said, min(1.0, distinct / fact.present), f"< {IDENTIFIER_SHARE[fact.kind]}")]
 
 
 def _mixed(fact: ColumnFacts, profile: Profile) -> list[Finding]:
-    seen = profile.text_numbers.get(fact.name)
+    seen = profile.notes.text_numbers.get(fact.name)
     if seen is None or not seen.others:
         return []
     total = seen.numbers + seen.others
@@ -157,7 +157,7 @@ def _mixed(fact: ColumnFacts, profile: Profile) -> list[Finding]:
 
 
 def _infinite(fact: ColumnFacts, profile: Profile) -> list[Finding]:
-    count = profile.infinities.get(fact.name, 0)
+    count = profile.notes.infinities.get(fact.name, 0)
     if not count:
         return []
     said = (
@@ -174,6 +174,11 @@ def _unmeasured(fact: ColumnFacts, profile: Profile) -> list[Finding]:
         f"Column '{fact.name}': {fact.note}, so nothing about it is known. Flatten or exclude it."
     )
     return [(said, 0.0, "")]
+
+
+def check_names() -> set[str]:
+    """The names of the checks of columns."""
+    return {name for name, _, _ in _CHECKS}
 
 
 _CHECKS: list[tuple[str, Callable[[ColumnFacts, Profile], list[Finding]], str]] = [

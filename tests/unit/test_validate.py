@@ -18,15 +18,15 @@ from shipway.components.lib.errors import DataError
 from shipway.components.lib.images import DATA
 from shipway.components.lib.tables import write_table
 from shipway.components.validate.casting import cast_column, plan_casts
-from shipway.components.validate.logic import Outputs, validate
-from shipway.components.validate.statistics import TextNumbers
+from shipway.components.validate.logic import Outputs, Settings, validate
+from shipway.components.validate.profile import TextNumbers
 
 ROWS = 200
 
 DRIVER = """
 import json, sys
 from pathlib import Path
-from shipway.components.validate.logic import Outputs, validate
+from shipway.components.validate.logic import Outputs, Settings, validate
 
 seen = {}
 for case in json.loads(Path(sys.argv[1]).read_text()):
@@ -35,7 +35,8 @@ for case in json.loads(Path(sys.argv[1]).read_text()):
     files = [out / name for name in names]
     result = {"error": ""}
     try:
-        validate(Path(case["dataset"]), case["label"], Outputs(*files), case.get("schema", ""))
+        settings = Settings(case.get("schema", ""), **case.get("settings", {}))
+        validate(Path(case["dataset"]), case["label"], Outputs(*files), settings)
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error}"
     result["written"] = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
@@ -209,10 +210,10 @@ def names(result, verdict):
     return {name for name, _ in found(result, verdict)}
 
 
-def test_a_good_table_passes_without_a_warning(validated):
+def test_a_good_table_passes_with_the_one_warning_that_nobody_reviewed_its_schema(validated):
     result = validated["good"]
     assert result["decision"].verdict == "pass"
-    assert not found(result, "fail") and not found(result, "warn")
+    assert not found(result, "fail") and names(result, "warn") == {"schema.reviewed"}
     assert result["rows"] == ROWS and set(result["features"]) == set(good_table().column_names)
 
 
@@ -290,7 +291,8 @@ def test_labels_that_cannot_be_learnt_stop(validated):
 
 
 def test_a_rare_class_is_a_warning_with_its_rows(validated):
-    (rule,) = validated["rare_class"]["decision"].warnings
+    rules = validated["rare_class"]["decision"].warnings
+    (rule,) = [rule for rule in rules if rule.name != "schema.reviewed"]
     assert (rule.name, rule.value, rule.slice) == ("label.class_rows", 5.0, "label=maybe")
 
 
@@ -302,7 +304,7 @@ def test_a_label_that_is_not_there_is_named_with_the_nearest_column(validated):
 
 def test_a_given_schema_that_fits_passes(validated):
     result = validated["fits"]
-    assert result["decision"].verdict == "pass" and not found(result, "warn")
+    assert result["decision"].verdict == "pass" and names(result, "warn") == {"schema.reviewed"}
     assert "schema.fits" in names(result, "pass")
 
 
@@ -354,7 +356,7 @@ def test_a_missing_dataset_is_refused(tmp_path):
     out = tmp_path / "out"
     outputs = Outputs(out / "s", out / "c", out / "d", out / "r")
     with pytest.raises(DataError, match="no table at"):
-        validate(tmp_path / "nowhere", "label", outputs)
+        validate(tmp_path / "nowhere", "label", outputs, Settings())
     assert not out.exists()
 
 
@@ -380,13 +382,15 @@ def test_times_before_1970_and_every_unit_become_seconds():
 
 def test_texts_that_are_numbers_are_counted_across_batches():
     seen = TextNumbers()
-    seen.add(pa.array(["1", "-2.5", " 3e4 ", None]), 0)
+    seen.add(pa.array(["1", "-2.5", " 3e4 ", None]), np.arange(1, 5))
     assert (seen.numbers, seen.others, seen.first_row) == (3, 0, 0)
-    seen.add(pa.array([".5", "n/a", "7."]), 4)
+    later = TextNumbers()
+    later.add(pa.array([".5", "n/a", "7."]), np.arange(5, 8))
+    seen.merge(later)
     assert (seen.numbers, seen.others) == (5, 1)
     assert (seen.first_row, seen.first_value) == (6, "n/a")
     words = TextNumbers()
-    words.add(pa.array(["a", "b", "1"]), 0)
+    words.add(pa.array(["a", "b", "1"]), np.arange(3))
     assert words.given_up
 
 
