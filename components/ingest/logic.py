@@ -4,22 +4,27 @@ import errno
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.ingest.account import Account
-from shipway.components.ingest.options import parse_options
-from shipway.components.ingest.page import Provenance, write_datasheet
+from shipway.components.ingest.datasheet import DATASHEET, Provenance, describe
+from shipway.components.ingest.inspection import FoundLateError, Inspected, Inspection, Wishes
+from shipway.components.ingest.opening import Asked, open_asked
+from shipway.components.ingest.page import write_page
+from shipway.components.ingest.privacy import Policy
 from shipway.components.ingest.rejects import Rejects
-from shipway.components.ingest.sources import Source, choose_objects, open_source
+from shipway.components.ingest.sources import Source
 from shipway.components.ingest.typed import TypesWidenedError
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
+from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.objects import StoredObject
-from shipway.components.lib.storage import check_unchanged, list_objects
+from shipway.components.lib.storage import check_unchanged
 from shipway.components.lib.tables import TableSummary, TableWriter
 
 LABEL_MISSING = "the label is missing"
@@ -31,14 +36,17 @@ class Request:
     """What to read.
 
     Attributes:
-        data_uri: file, glob or directory, local or gs://.
+        data_uri: file, glob or directory, local or of a bucket; or a database.
         label: column to predict.
         exclude_columns: columns that are never written.
-        data_format: auto, csv, parquet or jsonl.
+        data_format: auto, csv, jsonl, parquet, feather, orc or avro.
         missing_values: cells to read as missing, beside the usual ones.
         row_limit: rows to read at most; 0 reads all.
         read_options: how text is read.
         maximum_rejected_share: of rows that may be left out because they cannot be read.
+        query: SQL, where data_uri is a database and does not hold it.
+        wishes: what is done about personal data.
+        about_data: facts for the datasheet, such as owner, purpose and retention.
     """
 
     data_uri: str
@@ -49,6 +57,9 @@ class Request:
     row_limit: int = 0
     read_options: Mapping[str, str] = field(default_factory=dict)
     maximum_rejected_share: float = 0.0
+    query: str = ""
+    wishes: Wishes = field(default_factory=Wishes)
+    about_data: Mapping[str, str] = field(default_factory=dict)
 
 
 def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | float]:
@@ -65,22 +76,31 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
     if request.row_limit < 0:
         raise ConfigurationError(f"row_limit={request.row_limit} must be 0 (all rows) or more.")
     # What columns hold that are left out must not stand in the text of rejected rows either.
-    rejects = Rejects(request.maximum_rejected_share, with_text=not request.exclude_columns)
-    listed = list_objects(request.data_uri)
-    data_format, objects, ignored = choose_objects(listed, request.data_format)
-    source = open_source(
-        objects,
-        data_format,
+    open_text = not request.exclude_columns and not request.wishes.privacy
+    rejects = Rejects(request.maximum_rejected_share, with_text=open_text)
+    asked = Asked.of(request.data_uri, request.query)
+    request = replace(request, data_uri=asked.uri)  # a query in it is too long for a message
+    policies: dict[str, Policy] = {}
+    opened = open_asked(
+        asked,
+        request.data_format,
         request.missing_values,
-        lambda names: _kept_columns(names, request),
+        lambda names: _kept_columns(names, request, policies),
         int(request.row_limit),
-        parse_options(request.read_options, data_format),
+        request.read_options,
         rejects,
     )
-    source, account, summary = _write(request, source, objects, rejects, dataset)
-    provenance = Provenance(source, objects, ignored, request.exclude_columns, request.row_limit)
+    objects = opened.objects
+    source, account, seen, summary = _write(
+        request, opened.source, objects, rejects, policies, dataset
+    )
+    provenance = Provenance(
+        source, objects, opened.ignored, request.exclude_columns, request.row_limit
+    )
+    sheet = describe(request.label, request.about_data, provenance, account, seen, summary)
     try:
-        write_datasheet(datasheet, request.label, provenance, account, summary)
+        write_json_aside(dataset / DATASHEET, sheet)
+        write_page(datasheet, sheet)
     except OSError as error:
         shutil.rmtree(dataset, ignore_errors=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -95,11 +115,11 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
     )  # fmt: skip
     return {
         **summary.metadata(),
-        "source_uri": request.data_uri,
-        "source_generation": ",".join(one.generation for one in objects)[:200],
+        **opened.metadata(),
         "rows_read": float(account.read),
         "rows_dropped": float(account.dropped.total()),
         **account.metadata(),
+        **seen.metadata(),
     }
 
 
@@ -108,22 +128,35 @@ def _write(
     source: Source,
     objects: Sequence[StoredObject],
     rejects: Rejects,
+    policies: Mapping[str, Policy],
     dataset: Path,
-) -> tuple[Source, Account, TableSummary]:
-    """Write the rows; again from the first one when types were guessed too narrow."""
+) -> tuple[Source, Account, Inspected, TableSummary]:
+    """Write the rows; again from the first one when types or privacy were guessed wrong."""
+    found: frozenset[str] = frozenset()
     while True:
         account = Account()
         rejects.begin()
         try:
-            with TableWriter(dataset, source.schema) as writer, closing(source.batches()) as rows:
-                for batch in rows:
-                    writer.write(_kept_rows(batch, request.label, account))
+            with ExitStack() as stack:
+                rows = stack.enter_context(closing(source.batches()))
+                passing = stack.enter_context(Inspection(source.schema, policies, request.wishes))
+                first = next(rows, None)
+                schema = passing.begin(first, found)
+                writer = stack.enter_context(TableWriter(dataset, schema))
+                for batch in chain([first] if first is not None else [], rows):
+                    kept = _kept_rows(passing.change(batch), request.label, account)
+                    writer.write(passing.count(kept))
                 for stored in objects:
                     check_unchanged(stored)
                 rejects.check(account.read)
                 account.reject(rejects.count)
                 _check_label(request, account)
                 rejects.save(writer.attach)
+                seen = passing.end()
+        except FoundLateError as late:
+            _log.info("personal data beyond the first rows: reading again from the beginning")
+            found = late.columns
+            continue
         except TypesWidenedError as widened:
             _log.info("rows of other types than the first: reading again from the beginning")
             source = replace(source, schema=widened.schema)
@@ -131,10 +164,11 @@ def _write(
         assert writer.summary is not None
         if note := rejects.note():
             source.notes.append(note)
-        return source, account, writer.summary
+        return source, account, seen, writer.summary
 
 
-def _kept_columns(names: Sequence[str], request: Request) -> list[str]:
+def _kept_columns(names: Sequence[str], request: Request, policies: dict[str, Policy]) -> list[str]:
+    """The columns to read; the policies of what is not excluded are put into `policies`."""
     if request.label not in names:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise ConfigurationError(
@@ -156,11 +190,11 @@ def _kept_columns(names: Sequence[str], request: Request) -> list[str]:
             f"'{request.data_uri}' has no column beside the label that is not excluded. Exclude "
             "fewer columns, or bring a table with features."
         )
-    return kept
+    policies.update(request.wishes.policies(kept, request.label))
+    return [name for name in kept if name not in policies or policies[name].action != "drop"]
 
 
-def _kept_rows(batch: pa.RecordBatch, label: str, account: Account) -> pa.Table:
-    table = pa.Table.from_batches([batch])
+def _kept_rows(table: pa.Table, label: str, account: Account) -> pa.Table:
     for place, name in enumerate(table.column_names):
         values = table.column(place)
         if pa.types.is_floating(values.type):
@@ -179,6 +213,8 @@ def _check_label(request: Request, account: Account) -> None:
         )
     if len(account.labels) < 2:
         held = f"only {account.labels[0]!r}" if account.labels else "no value"
+        if account.labels and request.label in request.wishes.privacy:
+            held = "one value only"
         raise DataError(
             f"The label '{request.label}' holds {held} in {account.read:,} rows, so there is "
             "nothing to learn. Choose another label, or data in which it varies."

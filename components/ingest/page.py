@@ -1,125 +1,193 @@
-"""The datasheet: where the rows came from, and what became of each."""
+"""The datasheet as a page: where the rows came from, what became of each, what they hold."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-
-from shipway.components.ingest.account import Account
-from shipway.components.ingest.sources import Source
-from shipway.components.lib.objects import StoredObject
+from shipway.components.ingest.datasheet import ASKED, DATASHEET
+from shipway.components.ingest.privacy_groups import SMALL
+from shipway.components.lib.cells import chip, number_text
+from shipway.components.lib.protection import PROTECTED
 from shipway.components.lib.reports import Report
-from shipway.components.lib.tables import TableSummary
 
-_WORDS = {"string": "text", "bool": "true/false", "timestamp": "time", "date": "date"}
+DATA_BYTES = 250_000
+WORDS = {
+    "purpose": "What it was made for",
+    "owner": "Who owns it",
+    "collection": "How it was collected",
+    "consent": "Consent, or another ground",
+    "uses": "Fit for",
+    "limits": "Not fit for; known limits",
+    "licence": "Licence",
+    "retention": "Kept until",
+    "contact": "Whom to ask",
+    "updates": "Updates",
+}
+LOOKED_FOR = (
+    "Looked for by form: e-mail addresses, telephone numbers, payment cards, IBANs, IP and MAC "
+    "addresses, US social security numbers; by the column's name: names of persons, addresses, "
+    "dates of birth, identity documents, identifiers of persons. A name within free text is not "
+    "found, nor is anything in rows that were not sampled."
+)
+SERVING = (
+    "The endpoint expects what stands in the table: a request must bring hashed, masked and "
+    "bucketed columns already changed in the same way."
+)
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a table came from.
-
-    Attributes:
-        source: its format, columns and notes.
-        objects: what was read.
-        ignored: URIs beside them that were not read.
-        excluded: columns that were left out on request.
-        row_limit: rows to read at most; 0 for all.
-    """
-
-    source: Source
-    objects: Sequence[StoredObject]
-    ignored: Sequence[str]
-    excluded: Sequence[str]
-    row_limit: int
-
-
-def write_datasheet(
-    path: Path, label: str, provenance: Provenance, account: Account, summary: TableSummary
-) -> None:
-    """Write the page."""
-    dropped = +account.dropped
-    report = Report(
-        "Datasheet",
-        f"{account.read:,} rows were read: {summary.rows:,} were kept and {dropped.total():,} "
-        f"dropped. {summary.columns:,} columns were kept.",
+def write_page(path: Path, sheet: Mapping[str, Any]) -> None:
+    """Write the page of a datasheet; the JSON stands in it too, as far as there is room."""
+    rows, private = sheet["rows"], sheet["privacy"]
+    dropped = sum(rows["dropped"].values())
+    lead = (
+        f"{rows['read']:,} rows were read: {rows['kept']:,} were kept and {dropped:,} dropped. "
+        f"{sheet['composition']['columns']:,} columns were kept."
     )
-    report.add_table(
-        "Every row accounted for",
-        ["rows", "count"],
-        [
-            ["read", account.read],
-            *([f"dropped: {reason}", count] for reason, count in dropped.items()),
-            ["kept", summary.rows],
-        ],
-    )
-    notes = _notes(provenance, account, summary)
-    if notes:
-        report.add_text("Notes", "\n".join(f"- {note}" for note in notes))
-    report.add_table(
-        f"Where they came from ({provenance.source.format})",
-        ["object", "bytes", "generation"],
-        [[one.uri, one.size, one.generation] for one in provenance.objects],
-        f"SHA-256 of the table as it was written: {summary.sha256}",
-    )
-    rows = max(summary.rows, 1)
-    report.add_table(
-        "Columns",
-        ["column", "type", "missing", "share missing", "note"],
-        [
-            [
-                field.name,
-                word(field.type),
-                account.missing[field.name],
-                f"{account.missing[field.name] / rows:.2%}",
-                _note(field, label, account, summary.rows),
-            ]
-            for field in provenance.source.schema
-        ],
-    )
+    open_ = private["without_policy"]
+    if open_:
+        lead += f" Personal data seems to stand in {len(open_):,} of them, without a policy."
+    report = Report("Datasheet", lead, "warning" if open_ else "")
+    report.add_data("datasheet", _fitting(sheet))
+    _add_stated(report, "Motivation", sheet, "motivation", _not_stated(sheet))
+    _add_composition(report, sheet)
+    _add_privacy(report, private)
+    _add_collection(report, sheet)
+    _add_stated(report, "Uses", sheet, "uses")
+    _add_stated(report, "Distribution", sheet, "distribution")
+    _add_stated(report, "Maintenance", sheet, "maintenance")
+    if sheet["further"]:
+        report.add_table("Further facts", ["fact", "as stated"], list(sheet["further"].items()))
     report.save(path)
 
 
-def word(kind: pa.DataType) -> str:
-    """What an Arrow type is to a person."""
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_floating(kind):
-        return "number"
-    return _WORDS.get(str(kind).split("[")[0].rstrip("3264"), str(kind))
+def _fitting(sheet: Mapping[str, Any]) -> Mapping[str, Any]:
+    if len(json.dumps(sheet)) <= DATA_BYTES:
+        return sheet
+    more = {"objects": f"see {DATASHEET} beside the table"}
+    less = {**sheet, "collection": {**sheet["collection"], **more}, "columns": more["objects"]}
+    return less if len(json.dumps(less)) <= DATA_BYTES else {"format": sheet["format"], **more}
 
 
-def _note(field: pa.Field, label: str, account: Account, rows: int) -> str:
-    notes = ["the label"] if field.name == label else []
-    if account.missing[field.name] == rows:
-        notes.append("no value at all, kept as text")
-    if account.infinite[field.name]:
-        notes.append(f"{account.infinite[field.name]:,} infinite, read as missing")
-    return "; ".join(notes)
+def _not_stated(sheet: Mapping[str, Any]) -> str:
+    missing = ", ".join(sheet["not_stated"])
+    return f"Not stated: {missing}. Give them by the parameter about_data." if missing else ""
 
 
-def _notes(provenance: Provenance, account: Account, summary: TableSummary) -> list[str]:
-    notes = list(provenance.source.notes)
-    if provenance.row_limit:
-        reached = (
-            "reached, so there may be more rows"
-            if account.read >= provenance.row_limit
-            else ("not reached")
+def _add_stated(
+    report: Report, heading: str, sheet: Mapping[str, Any], part: str, note: str = ""
+) -> None:
+    stated = [[WORDS[key], sheet[part][key]] for key in ASKED[part] if key in sheet[part]]
+    if stated:
+        report.add_table(heading, ["fact", "as stated"], stated, note)
+    elif note:
+        report.add_text(heading, note)
+
+
+def _add_composition(report: Report, sheet: Mapping[str, Any]) -> None:
+    sample = sheet["sample"]
+    frequent = (
+        "Frequent values are of all rows."
+        if sample["all"]
+        else f"Frequent values are of {sample['rows']:,} rows spread evenly over the table."
+    )
+    head = ["column", "type", "missing", "share missing", "least", "mean", "most"]
+    report.add_table(
+        "Composition: the columns",
+        [*head, "most frequent", "note"],
+        [_column(one) for one in sheet["columns"]],
+        frequent,
+    )
+
+
+def _column(one: Mapping[str, Any]) -> list[object]:
+    ends: list[object] = [one.get("minimum"), one.get("mean"), one.get("maximum")]
+    top: object = ", ".join(f"{v['value']} ({v['share']:.1%})" for v in one.get("top", []))
+    if one.get("protected"):
+        ends, top = [None] * 3, chip(PROTECTED)
+    share = f"{one['missing_share']:.2%}" if one["missing"] else None
+    return [
+        one["name"], one["type"], one["missing"] or None, share, *ends, top, one.get("note"),
+    ]  # fmt: skip
+
+
+def _add_privacy(report: Report, private: Mapping[str, Any]) -> None:
+    found, policies = private["found"], private["policies"]
+    if private["without_policy"]:
+        report.add_text(
+            "Personal data without a policy",
+            "Decide on each of these columns by the parameter privacy: keep, drop, hash, mask or "
+            "bucket. Until then they are written as they are, and pages do not show their values.",
         )
-        notes.append(f"At most {provenance.row_limit:,} rows are read (row_limit): {reached}.")
-    if provenance.excluded:
-        notes.append(f"Left out by exclude_columns: {', '.join(provenance.excluded)}.")
-    if provenance.ignored:
-        notes.append(f"Not read, being of no known format: {', '.join(provenance.ignored[:20])}.")
-    keys = {
-        folder.split("=")[0]
-        for one in provenance.objects
-        for folder in one.uri.split("/")[:-1]
-        if "=" in folder
-    }
-    if keys:
-        notes.append(f"Folder names are not made columns: {', '.join(sorted(keys))}.")
-    empty = [name for name, count in account.missing.items() if count == summary.rows]
-    if empty:
-        notes.append(f"{len(empty):,} columns have no value at all: {', '.join(empty[:20])}.")
-    return notes
+    rows = [
+        [
+            one["column"],
+            one["kind"],
+            f"{one['share']:.1%} of {one['sampled']:,} values" if "share" in one else None,
+            "yes" if one["named"] else None,
+            policies.get(one["column"]) or chip("warning"),
+        ]
+        for one in found
+    ]
+    names = {one["column"] for one in found}
+    rows += [
+        [name, None, None, None, policy] for name, policy in policies.items() if name not in names
+    ]
+    heading = "Personal data"
+    if rows:
+        head = ["column", "seems to hold", "found in", "its name tells", "policy"]
+        report.add_table(heading, head, rows, LOOKED_FOR)
+    else:
+        report.add_text(heading, f"None was found. {LOOKED_FOR}")
+    if any(policy.split(":")[0] in ("hash", "mask", "bucket") for policy in policies.values()):
+        report.add_text("", SERVING)
+    _add_anonymity(report, private["anonymity"])
+
+
+def _add_anonymity(report: Report, counted: Mapping[str, Any] | None) -> None:
+    if not counted:
+        return
+    share = counted["small_rows"] / max(1, counted["rows"])
+    report.add_table(
+        "How well rows hide among others (k-anonymity)",
+        [
+            "columns together",
+            "groups",
+            "rows of the smallest",
+            f"rows in groups below {SMALL}",
+            "share",
+        ],
+        [
+            [
+                counted["columns"],
+                counted["groups"],
+                counted["smallest"],
+                counted["small_rows"],
+                f"{share:.2%}",
+            ]
+        ],
+        f"Everybody shares these values with at least {number_text(counted['smallest'] - 1)} "
+        "others. Coarser buckets make groups larger.",
+    )
+
+
+def _add_collection(report: Report, sheet: Mapping[str, Any]) -> None:
+    came, rows = sheet["collection"], sheet["rows"]
+    _add_stated(report, "Collection", sheet, "collection")
+    report.add_table(
+        f"Where the rows came from ({came['format']})",
+        ["object", "bytes", "generation"],
+        [[one["uri"], one["size"], one["generation"]] for one in came["objects"]],
+        f"SHA-256 of the table as it was written: {sheet['composition']['sha256']}",
+    )
+    report.add_table(
+        "Preprocessing: every row accounted for",
+        ["rows", "count"],
+        [
+            ["read", rows["read"]],
+            *([f"dropped: {reason}", count] for reason, count in rows["dropped"].items()),
+            ["kept", rows["kept"]],
+        ],
+    )
+    if sheet["notes"]:
+        report.add_text("Notes", "\n".join(f"- {note}" for note in sheet["notes"]))

@@ -13,6 +13,7 @@ import hmac
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -89,7 +90,7 @@ def _read(name: str, text: str) -> Policy:
         edges = tuple(float(edge) for edge in rest.split(","))
     except ValueError:
         raise wrong from None
-    rising = all(low < high for low, high in zip(edges, edges[1:], strict=False))
+    rising = all(low < high for low, high in pairwise(edges))
     if not np.isfinite(edges).all() or not rising or (len(edges) == 1 and edges[0] <= 0):
         raise wrong
     return Policy(text, action, edges)
@@ -100,9 +101,10 @@ def _key() -> bytes:
     if len(key) < KEY_CHARACTERS:
         stands = f"is shorter than {KEY_CHARACTERS} characters" if key else "is not set"
         raise ConfigurationError(
-            f"privacy asks for 'hash', but the key {KEY_VARIABLE} {stands} in the environment. Make "
-            "one by 'openssl rand -hex 32'. On a cluster put it into the Secret 'shipway-privacy' "
-            "under 'key'; on this machine export it. Keep it: another key gives other codes."
+            f"privacy asks for 'hash', but the key {KEY_VARIABLE} {stands} in the environment. "
+            "Make one by 'openssl rand -hex 32'. On a cluster put it into the Secret "
+            "'shipway-privacy' under 'key'; on this machine export it. Keep it: another key gives "
+            "other codes."
         )
     return key.encode()
 
@@ -172,12 +174,10 @@ def _change(column: pa.Field, policy: Policy) -> tuple[pa.DataType, Change]:
         whole = is_whole and all(edge.is_integer() for edge in policy.edges)
         kind = WHOLE if whole else NUMBER
         return kind, lambda values: _bucketed(values, policy.edges, kind)
-    held = "times" if is_time else "numbers" if not policy.unit else str(column.type)
     raise ConfigurationError(
-        f"privacy['{column.name}']='{policy.text}' does not suit a column of {column.type}: "
-        "a width or edges are for numbers, a unit of time is for times"
-        f"{'' if held == str(column.type) else f', and this policy is for another kind than {held}'}"
-        ". Choose another bucket, or hash, mask or drop."
+        f"privacy['{column.name}']='{policy.text}' does not suit the column, which holds "
+        f"{column.type}: a width or edges are for numbers, a unit of time is for times. Choose "
+        "another bucket, or hash, mask or drop."
     )
 
 
@@ -210,7 +210,7 @@ def code_of(text: str, key: bytes) -> str:
 
 
 def mask(text: str) -> str:
-    """The shape of a value: separators, the first letter, and the last two of six digits or more."""
+    """The shape of a value, its first letter, and the last two digits of six or more."""
     digits = [place for place, sign in enumerate(text) if sign.isdigit()]
     shown = set(digits[-2:]) if len(digits) >= 6 else set()
     if len(text) >= 4 and text[0].isalpha():

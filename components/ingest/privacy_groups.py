@@ -105,7 +105,8 @@ def _hashes(column: pa.ChunkedArray) -> np.ndarray:
     texts = pc.cast(coded.dictionary, pa.string()).to_pylist()
     table = np.array([*(_hash(text) for text in texts), _MISSING], np.uint64)
     codes: np.ndarray = pc.fill_null(coded.indices, len(texts)).to_numpy(zero_copy_only=False)
-    return table[codes]
+    hashes: np.ndarray = table[codes]
+    return hashes
 
 
 def _hash(text: str) -> int:
@@ -120,4 +121,5 @@ def _mixed(hashes: np.ndarray) -> np.ndarray:
     hashes = hashes * np.uint64(0xBF58476D1CE4E5B9)
     hashes ^= hashes >> np.uint64(27)
     hashes = hashes * np.uint64(0x94D049BB133111EB)
-    return hashes ^ (hashes >> np.uint64(31))
+    hashes ^= hashes >> np.uint64(31)
+    return hashes

@@ -152,8 +152,8 @@ FORMS = (
         _national, 0.5, _PHONE_HINT, 0.3,
     ),
     Form(_PHONE, _DIGITS, _national, 1.0, _PHONE_HINT, 0.5, whole=True, hint_only=True),
-    Form("IP address", r"[0-9.]{7,15}|[0-9A-Fa-f:.]{2,45}", _address, 0.5, r"\bip\b", whole=True),
-    Form("MAC address", r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", _yes, 0.5, r"\bmac\b", whole=True),
+    Form("IP address", r"[0-9A-Fa-f:.]{3,45}", _address, 0.5, r"\bip\b", whole=True),
+    Form("MAC address", r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", _yes, 0.5, whole=True),
     Form(
         "US social security number",
         r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])",

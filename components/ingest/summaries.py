@@ -22,17 +22,17 @@ class Sample:
     def __init__(self, schema: pa.Schema) -> None:
         """Begin an empty sample."""
         self._most = max(100, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(schema))))
-        self._step, self._seen = 1, 0
+        self._step, self.seen = 1, 0
         self._rows = schema.empty_table()
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Take some rows of the next batch."""
-        while (rows.num_rows + self._seen) // self._step >= 2 * self._most:
+        while (rows.num_rows + self.seen) // self._step >= 2 * self._most:
             self._step *= 2
             self._rows = self._rows.take(np.arange(0, self._rows.num_rows, 2))
-        first = -self._seen % self._step
+        first = -self.seen % self._step
         places = np.arange(first, rows.num_rows, self._step)
-        self._seen += rows.num_rows
+        self.seen += rows.num_rows
         if len(places):
             table = pa.Table.from_batches([rows]).take(places)
             self._rows = pa.concat_tables([self._rows, table])
@@ -120,7 +120,9 @@ def _is_ordered(kind: pa.DataType) -> bool:
 def _value(scalar: pa.Scalar) -> Any:
     # Nanoseconds have no form in Python's own type.
     kind = scalar.type
-    return (scalar.cast(pa.timestamp("us", kind.tz), safe=False) if _is_nano(kind) else scalar).as_py()
+    return (
+        scalar.cast(pa.timestamp("us", kind.tz), safe=False) if _is_nano(kind) else scalar
+    ).as_py()
 
 
 def _is_nano(kind: pa.DataType) -> bool:

@@ -3,6 +3,7 @@
 It works in a sandboxed frame that allows scripts only, as the Kubeflow dashboard shows it.
 """
 
+import json
 import logging
 import re
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ class Report:
         self._lead = lead
         self._verdict = verdict
         self._blocks: list[_Block] = []
+        self._data: list[tuple[str, Markup]] = []
 
     def add_text(self, heading: str, text: str) -> None:
         """Add paragraphs, parted by blank lines; lines that begin with "- " become a list."""
@@ -134,6 +136,17 @@ class Report:
         block.label = clipped(label, 1_000)
         self._blocks.append(block)
 
+    def add_data(self, name: str, value: Any) -> None:
+        """Put JSON into the page for programs; it is not shown, and never cut.
+
+        Args:
+            name: the id of its `<script type="application/json">`.
+            value: what `json` can write, without NaN or infinity.
+        """
+        # "<" would end the script, or open a comment in it.
+        text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        self._data.append((name, Markup(text)))
+
     def add_decision(self, decision: Decision) -> None:
         """Add a gate's rules: failures first, then warnings, then what passed."""
         order = {"fail": 0, "warn": 1, "pass": 2}
@@ -180,6 +193,7 @@ class Report:
             badge=chip(self._verdict) if self._verdict else "",
             lead=isolated(self._lead, 2_000),
             blocks=self._blocks,
+            data=self._data,
             version=__version__,
         )
         return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
