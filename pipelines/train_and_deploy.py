@@ -47,6 +47,10 @@ def train_and_deploy(
     row_limit: int = 0,
     read_options: Dict[str, str] = {},
     maximum_rejected_share: float = 0.0,
+    privacy: Dict[str, str] = {},
+    pii_action: str = "warn",
+    quasi_identifiers: List[str] = [],
+    about_data: Dict[str, str] = {},
     schema_uri: str = "",
     split_strategy: str = "auto",
     time_column: str = "",
@@ -55,6 +59,11 @@ def train_and_deploy(
     test_fraction: float = 0.2,
     accepted_leaks: List[str] = [],
     training_parameters: Dict[str, float] = {},
+    objective: str = "auto",
+    weight_column: str = "",
+    monotone_constraints: Dict[str, float] = {},
+    interaction_constraints: List[List[str]] = [],
+    training_device: str = "cpu",
     slice_columns: List[str] = [],
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
@@ -85,6 +94,10 @@ def train_and_deploy(
         row_limit: Rows to read at most; 0 reads all.
         read_options: How text is read: delimiter, encoding, decimal, date_format and others.
         maximum_rejected_share: Of rows to leave out because they cannot be read; 0 stops at one.
+        privacy: Policy by column before anything is written: keep, drop, hash, mask, bucket:10.
+        pii_action: warn or stop, where personal data is found in a column without a policy.
+        quasi_identifiers: Columns that may tell a person together; how well rows hide is counted.
+        about_data: Facts for the datasheet: owner, purpose, retention, licence, limits and others.
         schema_uri: Reviewed schema.pbtxt; empty infers one.
         split_strategy: auto, hash, stratified, time or group.
         time_column: Column that orders the rows in time.
@@ -93,6 +106,11 @@ def train_and_deploy(
         test_fraction: Share of rows read once, for the evaluation.
         accepted_leaks: Columns that the leakage gate may report but not stop for.
         training_parameters: XGBoost parameters by name; empty takes the defaults.
+        objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
+        weight_column: Column that weighs rows in training; not a feature.
+        monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
+        interaction_constraints: Groups of columns that may act together.
+        training_device: cpu, cuda or auto.
         slice_columns: Columns whose values are evaluated one by one; empty chooses some.
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
@@ -127,7 +145,17 @@ def train_and_deploy(
                 row_limit=row_limit,
                 read_options=read_options,
                 maximum_rejected_share=maximum_rejected_share,
+                privacy=privacy,
+                pii_action=pii_action,
+                quasi_identifiers=quasi_identifiers,
+                about_data=about_data,
             )
+        )
+        kubernetes.use_secret_as_env(
+            ingested,
+            secret_name="shipway-privacy",
+            secret_key_to_env={"key": "SHIPWAY_PRIVACY_KEY"},
+            optional=True,
         )
         _heavy(ingested, cpu="2", memory="4Gi")
         dataset = ingested.outputs["dataset"]
@@ -153,6 +181,7 @@ def train_and_deploy(
                     task=task,
                     time_column=time_column,
                     group_column=group_column,
+                    weight_column=weight_column,
                     seed=seed,
                 )
                 _heavy(fitted, cpu="2", memory="8Gi")

@@ -20,6 +20,10 @@ def ingest_table(
     row_limit: int = 0,
     read_options: Dict[str, str] = {},
     maximum_rejected_share: float = 0.0,
+    privacy: Dict[str, str] = {},
+    pii_action: str = "warn",
+    quasi_identifiers: List[str] = [],
+    about_data: Dict[str, str] = {},
 ):
     """Read a table and write it as Parquet; excluded columns are never written.
 
@@ -32,6 +36,10 @@ def ingest_table(
         row_limit: Rows to read at most; 0 reads all.
         read_options: How text is read: delimiter, encoding, decimal, date_format and others.
         maximum_rejected_share: Of rows to leave out because they cannot be read; 0 stops at one.
+        privacy: Policy by column before anything is written: keep, drop, hash, mask, bucket:10.
+        pii_action: warn or stop, where personal data is found in a column without a policy.
+        quasi_identifiers: Columns that may tell a person together; how well rows hide is counted.
+        about_data: Facts for the datasheet: owner, purpose, retention, licence, limits and others.
 
     Returns:
         dataset: The table, a directory of Parquet parts.
@@ -39,10 +47,12 @@ def ingest_table(
     """
     from pathlib import Path
 
+    from shipway.components.ingest.inspection import Wishes
     from shipway.components.ingest.logic import Request, ingest
 
     request = Request(
         data_uri, label, exclude_columns, data_format, missing_values, row_limit,
-        read_options, maximum_rejected_share,
+        read_options, maximum_rejected_share, wishes=Wishes(privacy, pii_action, quasi_identifiers),
+        about_data=about_data,
     )  # fmt: skip
     dataset.metadata.update(ingest(request, Path(dataset.path), Path(datasheet.path)))

@@ -1,7 +1,7 @@
 """The datasheet of a table, as JSON, after Gebru et al., Datasheets for Datasets (2021)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +39,7 @@ class Provenance:
         ignored: URIs beside them that were not read.
         excluded: columns that were left out on request.
         row_limit: rows to read at most; 0 for all.
+        query: facts of the query; empty for objects.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class Provenance:
     ignored: Sequence[str]
     excluded: Sequence[str]
     row_limit: int
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(
@@ -76,6 +78,7 @@ def describe(
         "collection": {
             **stated["collection"],
             "format": provenance.source.format,
+            **provenance.query,
             "objects": [asdict(one) for one in provenance.objects],
         },
         "further": {key: value for key, value in said.items() if key not in known},
@@ -118,22 +121,22 @@ def _finding(one: Finding) -> Sheet:
     return {"column": one.column, "kind": one.kind, "named": one.hinted, **told}
 
 
-def _column(field: pa.Field, label: str, account: Account, seen: Inspected, rows: int) -> Sheet:
-    missing = account.missing[field.name]
-    notes = ["the label"] if field.name == label else []
+def _column(one: pa.Field, label: str, account: Account, seen: Inspected, rows: int) -> Sheet:
+    missing = account.missing[one.name]
+    notes = ["the label"] if one.name == label else []
     if missing == rows:
         notes.append("no value at all, kept as text")
-    if account.infinite[field.name]:
-        notes.append(f"{account.infinite[field.name]:,} infinite, read as missing")
-    if field.name in seen.policies:
-        notes.append(f"privacy: {seen.policies[field.name].text}")
+    if account.infinite[one.name]:
+        notes.append(f"{account.infinite[one.name]:,} infinite, read as missing")
+    if one.name in seen.policies:
+        notes.append(f"privacy: {seen.policies[one.name].text}")
     return {
-        "name": field.name,
-        "type": word(field.type),
-        "arrow": str(field.type),
+        "name": one.name,
+        "type": word(one.type),
+        "arrow": str(one.type),
         "missing": missing,
         "missing_share": round(missing / max(rows, 1), 6),
-        **seen.facts[field.name],
+        **seen.facts[one.name],
         **({"note": "; ".join(notes)} if notes else {}),
     }
 

@@ -95,7 +95,7 @@ def ingest(request: Request, dataset: Path, datasheet: Path) -> dict[str, str | 
         request, opened.source, objects, rejects, policies, dataset
     )
     provenance = Provenance(
-        source, objects, opened.ignored, request.exclude_columns, request.row_limit
+        source, objects, opened.ignored, request.exclude_columns, request.row_limit, opened.query
     )
     sheet = describe(request.label, request.about_data, provenance, account, seen, summary)
     try:

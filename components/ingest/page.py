@@ -174,6 +174,9 @@ def _add_anonymity(report: Report, counted: Mapping[str, Any] | None) -> None:
 def _add_collection(report: Report, sheet: Mapping[str, Any]) -> None:
     came, rows = sheet["collection"], sheet["rows"]
     _add_stated(report, "Collection", sheet, "collection")
+    if "query" in came:
+        asked = [["query", came["query"]], ["SHA-256 of the query", came["query_sha256"]]]
+        report.add_table("The query", ["fact", "value"], asked)
     report.add_table(
         f"Where the rows came from ({came['format']})",
         ["object", "bytes", "generation"],
