@@ -191,6 +191,10 @@ def train_and_deploy(
                     plan=fitted.outputs["plan"],
                     model_name=model_name,
                     parameters=training_parameters,
+                    objective=objective,
+                    device=training_device,
+                    monotone_constraints=monotone_constraints,
+                    interaction_constraints=interaction_constraints,
                     seed=seed,
                 )
                 _heavy(trained, cpu="4", memory="16Gi")

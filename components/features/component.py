@@ -10,11 +10,13 @@ from shipway.components.lib.images import TRAIN
 def fit_features(
     train: Input[Dataset],
     label: str,
+    schema: Input[Artifact],
     plan: Output[Artifact],
     report: Output[HTML],
     task: str = "auto",
     time_column: str = "",
     group_column: str = "",
+    weight_column: str = "",
     seed: int = 0,
 ):
     """Decide what becomes of each raw column, on the training rows alone.
@@ -22,9 +24,11 @@ def fit_features(
     Args:
         train: Training rows.
         label: Column to predict.
+        schema: Schema of the table; kinds of columns in a reviewed one overrule the guess.
         task: auto, binary, multiclass or regression.
         time_column: Column that orders rows in time.
         group_column: Column that groups rows; not a feature.
+        weight_column: Column that weighs rows in training; not a feature.
         seed: Seed of the out-of-fold statistics.
 
     Returns:
@@ -36,4 +40,6 @@ def fit_features(
     from shipway.components.features.logic import fit
 
     columns = {"time_column": time_column, "group_column": group_column}
-    fit(Path(train.path), label, Path(plan.path), Path(report.path), task, seed, **columns)
+    columns["weight_column"] = weight_column
+    paths = (Path(plan.path), Path(report.path))
+    fit(Path(train.path), label, *paths, task, seed, **columns, schema=Path(schema.path))

@@ -12,6 +12,7 @@ from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.reports import Report
+from shipway.components.lib.schema_file import Review, review_of, reviewed_kinds
 from shipway.components.lib.tables import read_table
 
 SHOWN = 8
@@ -36,25 +37,38 @@ def fit(
     *,
     time_column: str = "",
     group_column: str = "",
+    weight_column: str = "",
+    schema: Path | None = None,
 ) -> FeaturePlan:
     """Fit a plan on a training Dataset; write it as JSON, and its page.
 
+    Kinds of columns that a reviewed schema states overrule the guess; of a schema that nobody
+    reviewed, or that was changed since, nothing is taken.
+
     Raises:
         ConfigurationError: the task does not fit the label.
-        DataError: the label, the time or the group column is not there, or no column is left.
+        DataError: the label, the time, group or weight column is not there, or no column is left.
     """
     table = read_table(train)
-    for name in filter(None, (label, time_column, group_column)):
+    for name in filter(None, (label, time_column, group_column, weight_column)):
         if name not in table.column_names:
             raise DataError(
                 f"The training rows have no column '{name}'.{nearest(name, table.column_names)} "
                 f"They have {', '.join(table.column_names[:20])}."
             )
     target = resolve_target(table.column(label), task)
+    text = schema.read_text(encoding="utf-8") if schema is not None else ""
     plan = fit_plan(
-        table, label, target, time_column=time_column, group_column=group_column, seed=seed
+        table,
+        label,
+        target,
+        time_column=time_column,
+        group_column=group_column,
+        weight_column=weight_column,
+        seed=seed,
+        reviewed=reviewed_kinds(text),
     )
-    _write_page(report_path, plan, table)
+    _write_page(report_path, plan, table, review_of(text))
     write_json_aside(plan_path, plan.to_json())
     _log.info(
         "fitted %s: %d features of %d columns, %d columns dropped",
@@ -63,7 +77,7 @@ def fit(
     return plan
 
 
-def _write_page(path: Path, plan: FeaturePlan, table: pa.Table) -> None:
+def _write_page(path: Path, plan: FeaturePlan, table: pa.Table, review: Review | None) -> None:
     classes = ", ".join(map(str, plan.target.classes[:SHOWN]))
     kind = f"{plan.target.task} ({classes})" if classes else plan.target.task
     report = Report(
@@ -94,6 +108,9 @@ def _write_page(path: Path, plan: FeaturePlan, table: pa.Table) -> None:
             ["column", "why"],
             [[column.name, column.reason] for column in plan.dropped],
         )
+    if review is not None and review.valid:
+        said = "What its annotations say of columns overrules what their values look like."
+        report.add_text("Schema", f"{review.by} reviewed the schema at {review.at}. {said}")
     report.save(path)
 
 

@@ -36,6 +36,7 @@ class FeaturePlan:
         columns: the raw columns that are used, in table order.
         dropped: the raw columns that are not.
         group_column: rows of one group stay in one fold of the out-of-fold statistics.
+        weight_column: weighs the rows in training; not a feature.
         seed: draws the folds.
     """
 
@@ -45,6 +46,7 @@ class FeaturePlan:
     dropped: list[DroppedColumn]
     group_column: str = ""
     seed: int = 0
+    weight_column: str = ""
 
     @property
     def feature_names(self) -> list[str]:
@@ -92,6 +94,7 @@ class FeaturePlan:
             "dropped": [asdict(column) for column in self.dropped],
             "group_column": self.group_column,
             "seed": self.seed,
+            "weight_column": self.weight_column,
         }
 
     @classmethod
@@ -104,6 +107,7 @@ class FeaturePlan:
             [DroppedColumn(**column) for column in value["dropped"]],
             value["group_column"],
             value["seed"],
+            value.get("weight_column", ""),
         )
 
 

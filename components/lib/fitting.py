@@ -1,6 +1,6 @@
 """Fitting a feature plan on the training rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from shipway.components.lib.columns import encode_column, numbers
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import DroppedColumn, FeaturePlan
-from shipway.components.lib.kinds import kind_of
+from shipway.components.lib.kinds import kind_of, reviewed_kind
 from shipway.components.lib.target_statistics import (
     category_codes,
     category_statistics,
@@ -28,7 +28,9 @@ def fit_plan(
     *,
     time_column: str = "",
     group_column: str = "",
+    weight_column: str = "",
     seed: int = 0,
+    reviewed: Mapping[str, str] | None = None,
 ) -> FeaturePlan:
     """Fit a plan on the training rows.
 
@@ -38,7 +40,9 @@ def fit_plan(
         target: its task and classes.
         time_column: the column that orders rows in time: of it, only parts that come again.
         group_column: the column that groups rows; not a feature.
+        weight_column: the column that weighs rows; not a feature.
         seed: draws the folds of the out-of-fold statistics.
+        reviewed: kinds of columns by name, as a reviewed schema states them: they overrule.
 
     Raises:
         DataError: no column is left to learn from.
@@ -51,9 +55,12 @@ def fit_plan(
         if name == label:
             continue
         values = table.column(name)
-        kind, reason = kind_of(values)
+        stated = reviewed.get(name, "") if reviewed else ""
+        kind, reason = (reviewed_kind(values, stated) if stated else None) or kind_of(values)
         if name == group_column:
             kind, reason = "drop", "it groups the rows"
+        if name == weight_column:
+            kind, reason = "drop", "it weighs the rows"
         plan = None
         if kind != "drop":
             plan = _column_plan(name, kind, reason, values, y, target, name == time_column)
@@ -72,7 +79,7 @@ def fit_plan(
             f"No column is left to learn '{label}' from ({reasons or 'there is no other column'}). "
             "Exclude fewer columns, or bring ones that vary."
         )
-    return FeaturePlan(label, target, columns, dropped, group_column, seed)
+    return FeaturePlan(label, target, columns, dropped, group_column, seed, weight_column)
 
 
 def _column_plan(

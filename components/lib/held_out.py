@@ -13,6 +13,8 @@ from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.tables import json_value, read_batches, read_schema
 from shipway.components.lib.task import Target
 
+FIELDS = ("probabilities", "labels", "values", "interval")  # of a prediction
+
 if TYPE_CHECKING:
     from shipway.components.lib.model_package import ModelPackage
     from shipway.components.lib.scoring import Prediction
@@ -75,7 +77,7 @@ def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":
     """
     from shipway.components.lib.scoring import Prediction
 
-    parts = (prediction.probabilities, prediction.labels, prediction.values)
+    parts = (getattr(prediction, field) for field in FIELDS)
     return Prediction(*(None if part is None else part[rows] for part in parts))
 
 
@@ -84,8 +86,7 @@ def _joined(parts: "list[Prediction]") -> "Prediction":
 
     if len(parts) == 1:
         return parts[0]
-    fields = ("probabilities", "labels", "values")
-    columns = [[getattr(part, name) for part in parts] for name in fields]
+    columns = [[getattr(part, name) for part in parts] for name in FIELDS]
     return Prediction(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
 

@@ -8,6 +8,7 @@ import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.response import Response
 from shipway.components.lib.signature import Signature
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ class Prediction:
         probabilities: float64 of shape (n, classes), in the order of the classes; or None.
         labels: codes of the answers, int32 of shape (n,); or None.
         values: float64 of shape (n,), of a regression; or None.
+        interval: its ends, float64 of shape (n, 2), where a regression has one; or None.
     """
 
     probabilities: np.ndarray | None = None
     labels: np.ndarray | None = None
     values: np.ndarray | None = None
+    interval: np.ndarray | None = None
 
 
 class Scorer:
@@ -40,9 +43,10 @@ class Scorer:
         self._booster = booster
         self._signature = signature
         self._calibrator = Calibrator.from_json(signature.calibrator)
+        self._response = Response.from_json(signature.response)
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        """Sums of leaf values: float64 of shape (n,), or (n, classes) for several classes."""
+        """Sums of leaf values: float64 of shape (n,), or (n, c) for c classes or quantiles."""
         parts = [
             self._booster.inplace_predict(
                 matrix[start : start + CHUNK], predict_type="margin", validate_features=False
@@ -58,7 +62,8 @@ class Scorer:
     def score_margins(self, margins: np.ndarray) -> Prediction:
         """What margins mean, as `margins` gives them."""
         if self._signature.task == "regression":
-            return Prediction(values=margins)
+            values, interval = self._response.apply(margins)
+            return Prediction(values=values, interval=interval)
         probabilities = self._calibrator.apply(margins)
         if self._signature.threshold is not None:
             labels = (probabilities[:, 1] >= self._signature.threshold).astype(np.int32)
@@ -78,10 +83,15 @@ class Scorer:
         """The answer for each row, as JSON objects.
 
         Returns:
-            {"label": class, "probabilities": {class as text: p}} or {"value": v}.
+            {"label": class, "probabilities": {class as text: p}}, or {"value": v} with
+            "interval": [low, high] where there is one.
         """
         if prediction.values is not None:
-            return [{"value": value} for value in prediction.values.tolist()]
+            answers = [{"value": value} for value in prediction.values.tolist()]
+            if prediction.interval is not None:
+                for answer, ends in zip(answers, prediction.interval.tolist(), strict=True):
+                    answer["interval"] = ends
+            return answers
         assert prediction.labels is not None
         assert prediction.probabilities is not None
         classes = self._signature.classes

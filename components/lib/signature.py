@@ -50,6 +50,7 @@ class Signature:
         threshold: probability of the positive class from which on it is the answer; binary only.
         calibrator: how margins become probabilities, as JSON.
         xgboost_version: the version that wrote the booster.
+        response: how margins become values, as JSON; regression only.
         format: of the package.
     """
 
@@ -64,6 +65,7 @@ class Signature:
     threshold: float | None
     calibrator: dict[str, Any]
     xgboost_version: str
+    response: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -102,6 +104,7 @@ def signature_of(
     threshold: float | None,
     calibrator: dict[str, Any],
     xgboost_version: str,
+    response: dict[str, Any] | None = None,
 ) -> Signature:
     """The signature of a model that was trained with a plan."""
     features = [
@@ -129,4 +132,5 @@ def signature_of(
         threshold=threshold,
         calibrator=calibrator,
         xgboost_version=xgboost_version,
+        response=response or {},
     )

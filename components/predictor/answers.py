@@ -29,6 +29,8 @@ class AnswerTexts:
     def text(self, prediction: Prediction) -> bytes:
         """A JSON list with one object a row, of at least one."""
         if prediction.values is not None:
+            if prediction.interval is not None:
+                return _with_intervals(prediction.values, prediction.interval)
             return b'[{"value":' + b'},{"value":'.join(_numbers(prediction.values)) + b"}]"
         assert prediction.labels is not None
         assert prediction.probabilities is not None
@@ -43,6 +45,12 @@ class AnswerTexts:
             if place:
                 parts[2 * place :: width] = [self._between[place - 1]] * rows
         return b"[" + b"".join(parts)[1:] + b"]"
+
+
+def _with_intervals(values: np.ndarray, interval: np.ndarray) -> bytes:
+    ends = _numbers(interval)
+    rows = zip(_numbers(values), ends[0::2], ends[1::2], strict=True)
+    return b"[%s]" % b",".join([b'{"value":%s,"interval":[%s,%s]}' % row for row in rows])
 
 
 def _numbers(values: np.ndarray) -> list[bytes]:

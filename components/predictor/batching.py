@@ -75,7 +75,7 @@ def _split(whole: Prediction, counts: list[int]) -> list[Prediction]:
             Prediction(
                 *(
                     None if array is None else array[part]
-                    for array in (whole.probabilities, whole.labels, whole.values)
+                    for array in (whole.probabilities, whole.labels, whole.values, whole.interval)
                 )
             )
         )

@@ -9,6 +9,7 @@ import orjson
 
 from shipway.components.lib.features import round_features, to_float32
 from shipway.components.lib.model_package import ModelPackage
+from shipway.components.lib.response import Response
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.predictor.columns import DATATYPES, Schema
 from shipway.components.predictor.explain import Explainer, Explanation, described
@@ -32,7 +33,8 @@ class Engine:
         classes: as text, in that order.
         max_rows: most rows in a request.
         max_explain_rows: most rows in a request that asks why.
-        space: what contributions add up to: "log_odds" or "value".
+        response: of a regression: how margins become values.
+        space: what contributions add up to: "log_odds", "value" or "log_value".
         refuse_unknown: whether a category that training did not see is refused.
         example: a raw row that training kept, of the columns alone.
         schema: the raw columns.
@@ -63,7 +65,10 @@ class Engine:
         self.classes = [str(label) for label in signature.classes]
         self.max_rows = max_rows
         self.max_explain_rows = max_explain_rows
-        self.space = "value" if self.task == "regression" else "log_odds"
+        self.response = Response.from_json(signature.response)
+        self.space = "log_odds"
+        if self.task == "regression":
+            self.space = "log_value" if self.response.link == "log" else "value"
         self.schema: Schema = schema_of(signature)
         self._scorer = Scorer(package.booster, signature)
         self.plan = plan = self._scorer.plan
@@ -109,7 +114,8 @@ class Engine:
         """What each column adds to the margin: milliseconds a row, so not for the event loop.
 
         A binary answer is explained by the margin of its positive class, one of several classes by
-        that of the class that is the answer, or of the one that the request names.
+        that of the class that is the answer, or of the one that the request names; a value with an
+        interval by the median's trees.
 
         Args:
             features: as `score` takes them.
@@ -129,6 +135,9 @@ class Engine:
         codes: np.ndarray | None = None
         if self.task == "binary":
             codes = np.ones(count, dtype=np.int32)
+        elif self.response.coverage:
+            medians = self._explainer(to_float32(features), np.ones(count, dtype=np.int32))
+            return replace(medians, codes=None)
         elif options.explain_class is not None:
             codes = np.full(count, options.explain_class, dtype=np.int32)
         elif prediction.labels is not None:
@@ -159,7 +168,9 @@ class Engine:
     def output_types(self) -> list[dict[str, Any]]:
         """Names, datatypes and shapes of the outputs, as V2 metadata gives them."""
         if self.task == "regression":
-            return [{"name": "value", "datatype": "FP64", "shape": [-1]}]
+            value = {"name": "value", "datatype": "FP64", "shape": [-1]}
+            ends = {"name": "interval", "datatype": "FP64", "shape": [-1, 2]}
+            return [value, ends] if self.response.coverage else [value]
         return [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(self.classes)]},
@@ -180,6 +191,8 @@ class Engine:
         outputs = self.output_types()
         if self.task != "regression":
             outputs[1]["parameters"] = self.class_parameters()
+        elif self.response.coverage:
+            outputs[1]["parameters"] = {"coverage": self.response.coverage}
         return {
             "name": self.name,
             "versions": [self.version] if self.version else [],

@@ -119,6 +119,15 @@ def _answers(engine: Engine) -> Json:
     }
     if engine.task == "regression":
         answer: Json = {"value": _number("The prediction.")}
+        if engine.response.coverage:
+            answer["interval"] = {
+                "type": "array",
+                "items": {"type": "number"},
+                "minItems": 2,
+                "maxItems": 2,
+                "description": f"Holds the truth in {engine.response.coverage:.0%} of rows like "
+                "those of training.",
+            }
     else:
         share = _number("The probability of a class.", minimum=0, maximum=1)
         answer = {
@@ -141,7 +150,7 @@ def _answers(engine: Engine) -> Json:
         "space": {
             "const": engine.space,
             "description": "What contributions add up to: log-odds as the trees give them, before "
-            "calibration, or the value.",
+            "calibration, the value, or its logarithm.",
         },
         "threshold": _number("From which probability on the positive class is the label."),
     }

@@ -50,7 +50,11 @@ class Outputs:
     def _made(self, question: Question, prediction: Prediction) -> list[Output]:
         prediction = self._engine.wished(prediction, question.options)
         if prediction.values is not None:
-            return [Output("value", "FP64", [len(prediction.values)], prediction.values, {})]
+            value = Output("value", "FP64", [len(prediction.values)], prediction.values, {})
+            if prediction.interval is None:
+                return [value]
+            shape, ends = list(prediction.interval.shape), prediction.interval.ravel()
+            return [value, Output("interval", "FP64", shape, ends, {})]
         assert prediction.labels is not None and prediction.probabilities is not None
         probabilities, codes = prediction.probabilities, prediction.labels
         label = Output("label", "BYTES", [len(codes)], self._texts(codes), {})

@@ -1,6 +1,6 @@
 """The KFP face of training."""
 
-from typing import Dict
+from typing import Dict, List
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
@@ -18,6 +18,10 @@ def train_model(
     report: Output[HTML],
     model_name: str,
     parameters: Dict[str, float] = {},
+    objective: str = "auto",
+    device: str = "cpu",
+    monotone_constraints: Dict[str, float] = {},
+    interaction_constraints: List[List[str]] = [],
     seed: int = 0,
 ):
     """Train XGBoost with early stopping; choose calibration and threshold on validation rows.
@@ -28,6 +32,10 @@ def train_model(
         plan: Feature plan fitted on the training rows.
         model_name: Name of the model.
         parameters: XGBoost parameters by name; empty takes the defaults.
+        objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
+        device: cpu, cuda or auto.
+        monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
+        interaction_constraints: Groups of columns that may act together.
         seed: Seed of everything that draws.
 
     Returns:
@@ -37,10 +45,13 @@ def train_model(
     """
     from pathlib import Path
 
+    from shipway.components.train.logic import Request
     from shipway.components.train.logic import train as run
 
+    constraints = monotone_constraints, interaction_constraints
+    request = Request(model_name, parameters, seed, objective, device, *constraints)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
-    result = run(*tables, Path(model.path), Path(report.path), model_name, parameters, seed)
+    result = run(*tables, Path(model.path), Path(report.path), request)
     model.framework = "xgboost"
     model.metadata.update(result.metadata)
     for name, value in result.metrics.items():

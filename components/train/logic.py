@@ -3,30 +3,59 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator, fit_calibrator
-from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
+from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
-from shipway.components.lib.signature import signature_of
+from shipway.components.lib.signature import Signature, signature_of
 from shipway.components.lib.tables import read_table
 from shipway.components.train.baseline import baseline_of
+from shipway.components.train.boosting import (
+    Constraints,
+    boost,
+    chosen_device,
+    constraint_parameters,
+)
 from shipway.components.train.golden import golden_rows
 from shipway.components.train.page import write_page
 from shipway.components.train.parameters import Settings, settings_for
 from shipway.components.train.threshold import best_threshold
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train.
+
+    Attributes:
+        model_name: its name.
+        parameters: XGBoost's, by name.
+        seed: of everything that draws.
+        objective: auto, or one of a regression.
+        device: cpu, cuda or auto.
+        monotone_constraints: 1 or -1, by raw column.
+        interaction_constraints: groups of raw columns that may act together.
+    """
+
+    model_name: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    objective: str = "auto"
+    device: str = "cpu"
+    monotone_constraints: Mapping[str, float] = field(default_factory=dict)
+    interaction_constraints: Sequence[Sequence[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -48,14 +77,12 @@ def train(
     plan_path: Path,
     model_path: Path,
     report_path: Path,
-    model_name: str,
-    parameters: Mapping[str, float],
-    seed: int,
+    request: Request,
 ) -> Trained:
     """Train a model and write its package and its page.
 
-    Training rows make the trees; validation rows choose their number, the calibration and the
-    threshold. The test split is not seen.
+    Training rows make the trees; validation rows choose their number, the calibration, the
+    threshold and the width of intervals. The test split is not seen.
 
     Raises:
         ConfigurationError: a parameter is unknown, or the plan cannot be read.
@@ -64,21 +91,11 @@ def train(
     began = time.monotonic()
     plan = _read_plan(plan_path)
     rows, held_out = read_table(train_path), read_table(validation_path)
-    settings = settings_for(plan.target, rows.num_rows, parameters, seed)
+    settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = plan.target.encode(held_out.column(plan.label))
     matrix = plan.transform(held_out)
-    booster, curves = _boost(plan, rows, matrix, y, settings)
-    plain = signature_of(plan, model_name, None, Calibrator().to_json(), xgb.__version__)
-    calibrator = Calibrator()
-    if plan.target.task != "regression":
-        margins = Scorer(booster, plain).margins(matrix)
-        calibrator = fit_calibrator(plan.target, margins, y)
-    threshold = None
-    if plan.target.task == "binary":
-        probabilities = Scorer(booster, plain)
-        calibrated = calibrator.apply(probabilities.margins(matrix))
-        threshold = best_threshold(y, calibrated[:, 1])
-    signature = signature_of(plan, model_name, threshold, calibrator.to_json(), xgb.__version__)
+    booster, curves = boost(plan, rows, held_out, matrix, settings)
+    signature = _settled(plan, booster, matrix, y, settings.response, request.model_name)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_matrix(matrix)
     golden = golden_rows(held_out, plan, matrix, prediction)
@@ -89,7 +106,7 @@ def train(
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
     }
-    write_page(report_path, plan, settings, curves, booster, metrics | facts, calibrator, threshold)
+    write_page(report_path, plan, settings, curves, booster, metrics | facts, signature, cpu_reason)
     digest = write_package(
         model_path,
         booster,
@@ -101,21 +118,62 @@ def train(
             "data": {"training_rows": rows.num_rows, "validation_rows": held_out.num_rows},
             "parameters": settings.booster,
             "rounds": booster.num_boosted_rounds(),
-            "seed": seed,
+            "seed": request.seed,
             "validation_metrics": metrics,
         },
     )
     _log.info(
         "trained %s on %d rows: %d rounds, %.1f s, %s",
-        model_name, rows.num_rows, booster.num_boosted_rounds(), seconds, metrics,
+        request.model_name, rows.num_rows, booster.num_boosted_rounds(), seconds, metrics,
     )  # fmt: skip
     metadata: dict[str, str | float] = {
         "digest": digest,
         "task": plan.target.task,
-        "model_name": model_name,
+        "model_name": request.model_name,
         "xgboost_version": xgb.__version__,
     }
     return Trained(metrics | facts, metadata)
+
+
+def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings, str]:
+    """XGBoost's settings for a request, and why the CPU trains where a GPU was asked for."""
+    found = settings_for(plan.target, rows, request.parameters, request.seed, request.objective)
+    limits = Constraints(request.monotone_constraints, request.interaction_constraints)
+    device, reason = chosen_device(request.device)
+    more = constraint_parameters(plan, limits) | {"device": device}
+    return replace(found, booster=found.booster | more), reason
+
+
+def _settled(
+    plan: FeaturePlan,
+    booster: xgb.Booster,
+    matrix: np.ndarray,
+    y: np.ndarray,
+    response: Response,
+    name: str,
+) -> Signature:
+    """The signature, with what validation rows settle: calibration, threshold, interval."""
+    plain = signature_of(
+        plan, name, None, Calibrator().to_json(), xgb.__version__, response.to_json()
+    )
+    scorer = Scorer(booster, plain)
+    margins = scorer.margins(matrix)
+    if plan.target.task == "regression":
+        interval = scorer.score_margins(margins).interval
+        if interval is None:
+            return plain
+        widening = widening_for(interval, y, response.coverage)
+        if not np.isfinite(widening):
+            raise DataError(
+                f"{len(y):,} validation rows are too few to tell where {response.coverage:.0%} of "
+                "values lie. Bring more rows, or ask for a smaller interval_coverage."
+            )
+        return replace(plain, response=replace(response, widening=widening).to_json())
+    calibrator = fit_calibrator(plan.target, margins, y)
+    threshold = None
+    if plan.target.task == "binary":
+        threshold = best_threshold(y, calibrator.apply(margins)[:, 1])
+    return replace(plain, threshold=threshold, calibrator=calibrator.to_json())
 
 
 def _read_plan(path: Path) -> FeaturePlan:
@@ -125,39 +183,6 @@ def _read_plan(path: Path) -> FeaturePlan:
         raise ConfigurationError(
             f"'{path}' is not a feature plan ({error}); run fit_features again."
         ) from error
-
-
-def _boost(
-    plan: FeaturePlan, rows: pa.Table, matrix: np.ndarray, y: np.ndarray, settings: Settings
-) -> tuple[xgb.Booster, dict[str, list[float]]]:
-    """The booster cut at its best round, and the losses of training and validation by round."""
-    names = plan.feature_names
-    # XGBoost refuses "[", "]" and "<" in names; the plan keeps the true ones.
-    safe = [f"f{index}" for index in range(len(names))]
-    training = xgb.QuantileDMatrix(
-        plan.transform_training(rows),
-        plan.target.encode(rows.column(plan.label)),
-        feature_names=safe,
-        max_bin=settings.booster["max_bin"],
-    )
-    validation = xgb.QuantileDMatrix(
-        matrix, y, feature_names=safe, ref=training, max_bin=settings.booster["max_bin"]
-    )
-    history: dict[str, dict[str, list[float]]] = {}
-    booster = xgb.train(
-        settings.booster,
-        training,
-        settings.rounds,
-        evals=[(training, "training"), (validation, "validation")],
-        early_stopping_rounds=settings.patience,
-        evals_result=history,
-        verbose_eval=False,
-    )
-    # Prediction uses every tree, whatever `best_iteration` says: so cut them off.
-    best = booster[: booster.best_iteration + 1]
-    best.set_attr(best_iteration=None, best_score=None)
-    metric = settings.booster["eval_metric"]
-    return best, {name: values[metric] for name, values in history.items()}
 
 
 def _outputs(scorer: Scorer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

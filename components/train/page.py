@@ -6,9 +6,9 @@ from pathlib import Path
 import xgboost as xgb
 
 from shipway.components.lib import charts
-from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.reports import Report
+from shipway.components.lib.signature import Signature
 from shipway.components.train.parameters import Settings
 
 TOP = 20
@@ -21,8 +21,8 @@ def write_page(
     curves: Mapping[str, list[float]],
     booster: xgb.Booster,
     metrics: Mapping[str, float],
-    calibrator: Calibrator,
-    threshold: float | None,
+    signature: Signature,
+    cpu_reason: str,
 ) -> None:
     """Write the page of a training."""
     rounds = booster.num_boosted_rounds()
@@ -50,10 +50,15 @@ def write_page(
         f"model keeps the first {rounds:,}.",
     )
     _add_importance(report, plan, booster)
-    lines = [["calibration", calibrator.method]]
-    if threshold is not None:
-        lines.append([f"threshold of '{plan.target.positive_class}'", f"{threshold:.4f}"])
-    if task != "regression":
+    lines = [["calibration", signature.calibrator["method"]]] * (task != "regression")
+    if signature.threshold is not None:
+        lines.append([f"threshold of '{plan.target.positive_class}'", f"{signature.threshold:.4f}"])
+    if coverage := settings.response.coverage:
+        widening = signature.response["widening"]
+        lines.append([f"interval that holds {coverage:.0%}, widened by", f"{widening:,.6g}"])
+    if cpu_reason:
+        lines.append(["the CPU trained, and not the GPU that was asked for", cpu_reason])
+    if lines:
         report.add_table("From scores to answers", ["what", "chosen on validation rows"], lines)
     report.add_table(
         "Parameters", ["parameter", "value"], [[n, v] for n, v in sorted(settings.booster.items())]

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.response import Response
 from shipway.components.lib.task import Target
+from shipway.components.train.objectives import COVERAGE, VARIANCE_POWER, objective_of
 
 INTEGERS = {"max_depth", "max_leaves", "max_bin", "num_parallel_tree", "nthread"}
 NUMBERS = {
@@ -24,6 +26,7 @@ NUMBERS = {
 }
 ALIASES = {"learning_rate": "eta", "lambda": "reg_lambda", "alpha": "reg_alpha"}
 ROUNDS = {"num_boost_round", "early_stopping_rounds"}
+OURS = {"balance_classes", "interval_coverage", "tweedie_variance_power"}
 SMALL = 5_000
 LARGE = 200_000
 
@@ -36,20 +39,26 @@ class Settings:
         booster: XGBoost's parameters.
         rounds: trees (per class) at most.
         patience: rounds without a better validation loss before training stops.
+        balance: whether all classes weigh alike.
+        response: what the margins of a regression mean.
     """
 
     booster: dict[str, Any]
     rounds: int
     patience: int
+    balance: bool = False
+    response: Response = field(default_factory=Response)
 
 
-def settings_for(target: Target, rows: int, given: Mapping[str, float], seed: int) -> Settings:
+def settings_for(
+    target: Target, rows: int, given: Mapping[str, float], seed: int, objective: str = "auto"
+) -> Settings:
     """Defaults for a task and a number of training rows, with what the user set over them.
 
     Raises:
-        ConfigurationError: a parameter is unknown or of another type.
+        ConfigurationError: a parameter or the objective is unknown, or of another type.
     """
-    names = INTEGERS | NUMBERS | ROUNDS
+    names = INTEGERS | NUMBERS | ROUNDS | OURS
     chosen: dict[str, Any] = {}
     for name, value in given.items():
         known = ALIASES.get(name, name)
@@ -61,7 +70,12 @@ def settings_for(target: Target, rows: int, given: Mapping[str, float], seed: in
         chosen[known] = _typed(known, value)
     rounds = int(chosen.pop("num_boost_round", 3000))
     patience = int(chosen.pop("early_stopping_rounds", 60))
-    return Settings({**_defaults(target, rows, seed), **chosen}, rounds, patience)
+    balance = bool(chosen.pop("balance_classes", 0.0))
+    coverage = chosen.pop("interval_coverage", COVERAGE)
+    power = chosen.pop("tweedie_variance_power", VARIANCE_POWER)
+    loss, response = objective_of(target, objective, coverage, power)
+    booster = {**loss, **_defaults(rows, seed), **chosen}
+    return Settings(booster, rounds, patience, balance, response)
 
 
 def _typed(name: str, value: Any) -> float | int:
@@ -69,26 +83,16 @@ def _typed(name: str, value: Any) -> float | int:
         raise ConfigurationError(f"training_parameters: '{name}' must be a number, not {value!r}.")
     if not math.isfinite(value):
         raise ConfigurationError(f"training_parameters: '{name}' must be finite, not {value!r}.")
-    if name in NUMBERS:
+    if name in NUMBERS | OURS:
         return float(value)
     if float(value) != int(value):  # KFP hands every number over as a float
         raise ConfigurationError(f"training_parameters: '{name}' must be whole, not {value!r}.")
     return int(value)
 
 
-def _defaults(target: Target, rows: int, seed: int) -> dict[str, Any]:
-    objectives: dict[str, dict[str, Any]] = {
-        "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
-        "multiclass": {
-            "objective": "multi:softprob",
-            "eval_metric": "mlogloss",
-            "num_class": len(target.classes),
-        },
-        "regression": {"objective": "reg:squarederror", "eval_metric": "rmse"},
-    }
+def _defaults(rows: int, seed: int) -> dict[str, Any]:
     small = rows < SMALL
     return {
-        **objectives[target.task],
         "tree_method": "hist",
         "eta": 0.03,
         "max_depth": 4 if small else 7,

@@ -12,7 +12,7 @@ from shipway.components.lib.model_package import check_golden, load_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
-from shipway.components.train.logic import Trained, train
+from shipway.components.train.logic import Request, Trained, train
 from shipway.components.train.parameters import settings_for
 from shipway.components.train.threshold import best_threshold
 
@@ -53,7 +53,7 @@ class Place:
     def train(self, name: str = "model", seed: int = 0, **parameters: float) -> Trained:
         inputs = self.path / "train", self.path / "validation", self.path / "plan"
         outputs = self.path / name, self.path / f"{name}.html"
-        return train(*inputs, *outputs, "churn", {**QUICK, **parameters}, seed)
+        return train(*inputs, *outputs, Request("churn", {**QUICK, **parameters}, seed))
 
 
 def place(path: Path, label: str = "text") -> Place:
@@ -179,7 +179,7 @@ def test_a_page_that_cannot_be_written_leaves_no_model(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="file"):
         train(
             tmp_path / "train", tmp_path / "validation", tmp_path / "plan",
-            tmp_path / "model", tmp_path / "file" / "page", "churn", QUICK, 0,
+            tmp_path / "model", tmp_path / "file" / "page", Request("churn", QUICK),
         )  # fmt: skip
     assert not (tmp_path / "model").exists()
 

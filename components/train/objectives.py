@@ -1,0 +1,102 @@
+"""What training minimises: the loss of a task, or the one that a user names for a regression."""
+
+from typing import Any
+
+import numpy as np
+
+from shipway.components.lib.errors import ConfigurationError, DataError, nearest
+from shipway.components.lib.response import Response
+from shipway.components.lib.task import Target
+
+COVERAGE = 0.9
+VARIANCE_POWER = 1.5
+# XGBoost's objective, its metric, the link, and which labels it takes.
+REGRESSION: dict[str, tuple[str, str, str, str]] = {
+    "squared": ("reg:squarederror", "rmse", "identity", ""),
+    "absolute": ("reg:absoluteerror", "mae", "identity", ""),
+    "quantile": ("reg:quantileerror", "quantile", "identity", ""),
+    "poisson": ("count:poisson", "poisson-nloglik", "log", "0 or more"),
+    "tweedie": ("reg:tweedie", "tweedie-nloglik", "log", "0 or more"),
+    "gamma": ("reg:gamma", "gamma-nloglik", "log", "above 0"),
+}
+
+
+def objective_of(
+    target: Target, name: str, coverage: float, variance_power: float
+) -> tuple[dict[str, Any], Response]:
+    """XGBoost's parameters of an objective, and what its margins mean.
+
+    Args:
+        target: the task.
+        name: auto, or of a regression squared, absolute, quantile, poisson, tweedie or gamma.
+        coverage: of the intervals of "quantile", between 0 and 1.
+        variance_power: of "tweedie", between 1 and 2.
+
+    Raises:
+        ConfigurationError: the objective is unknown or of another task, or a number out of range.
+    """
+    names = ("auto", *REGRESSION)
+    if name not in names:
+        raise ConfigurationError(
+            f"objective='{name}' is unknown: it is {', '.join(names)}.{nearest(name, names)}"
+        )
+    if target.task == "binary":
+        found: dict[str, Any] = {"objective": "binary:logistic", "eval_metric": "logloss"}
+    elif target.task == "multiclass":
+        found = {"objective": "multi:softprob", "eval_metric": "mlogloss"}
+        found["num_class"] = len(target.classes)
+    else:
+        return _of_regression("squared" if name == "auto" else name, coverage, variance_power)
+    if name != "auto":
+        raise ConfigurationError(
+            f"objective='{name}' is for a regression; this task is {target.task}. Leave it 'auto'."
+        )
+    return found, Response()
+
+
+def _of_regression(
+    name: str, coverage: float, variance_power: float
+) -> tuple[dict[str, Any], Response]:
+    objective, metric, link, _ = REGRESSION[name]
+    found: dict[str, Any] = {"objective": objective, "eval_metric": metric}
+    response = Response(link)
+    if name == "quantile":
+        if not 0 < coverage < 1:
+            raise ConfigurationError(
+                f"training_parameters: 'interval_coverage' must lie between 0 and 1, not "
+                f"{coverage:g}."
+            )
+        response = Response(link, coverage)
+        found["quantile_alpha"] = response.levels
+    if name == "tweedie":
+        if not 1 < variance_power < 2:
+            raise ConfigurationError(
+                f"training_parameters: 'tweedie_variance_power' must lie between 1 and 2, not "
+                f"{variance_power:g}."
+            )
+        found["tweedie_variance_power"] = variance_power
+        found["eval_metric"] = f"{metric}@{variance_power:g}"
+    return found, response
+
+
+def check_labels(objective: str, label: str, y: np.ndarray) -> None:
+    """Refuse labels that an objective cannot take.
+
+    Args:
+        objective: XGBoost's name of it.
+        label: the column.
+        y: its values, shape (n,).
+
+    Raises:
+        DataError: a label is out of range.
+    """
+    bounds = {known: bound for known, _, _, bound in REGRESSION.values()}
+    bound = bounds.get(objective, "")
+    wrong = (y <= 0 if bound == "above 0" else y < 0) if bound else np.zeros(0, dtype=bool)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"The label '{label}' must be {bound} for the objective '{objective}', but is "
+            f"{y[first]:g} in {int(wrong.sum()):,} of {len(y):,} rows (first: row {first + 1:,}). "
+            "Choose another objective, or leave those rows out."
+        )
