@@ -143,8 +143,7 @@ def converted(
         MisfitError: text holds a value of another type.
     """
     if values.type == TEXT:
-        values = cleaned(values, missing, marked)
-        values = values if kind == TEXT else cast_text(values, kind, rules)
+        values = _of_text(values, kind, missing, rules, marked)
     if values.type != kind:
         values = pc.cast(values, kind, safe=False)
     if missing.numbers and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -152,6 +151,20 @@ def converted(
         absent = pc.is_in(pc.cast(values, NUMBER, safe=False), value_set=markers)
         values = pc.if_else(absent, pa.scalar(None, kind), values)
     return values
+
+
+def _of_text(
+    values: pa.Array, kind: pa.DataType, missing: Missing, rules: TextRules, marked: bool
+) -> pa.Array:
+    if kind == TEXT:
+        return cleaned(values, missing, marked)
+    if marked and not missing.own:
+        try:  # most columns have no spaces around their cells, and need not be looked at for them
+            return cast_text(values, kind, rules)
+        except MisfitError:
+            if not has_margins(values):
+                raise
+    return cast_text(cleaned(values, missing), kind, rules)
 
 
 class Typing:

@@ -14,8 +14,8 @@ from shipway.components.ingest.options import TextRules
 INTEGER, NUMBER, BOOLEAN, TEXT = pa.int64(), pa.float64(), pa.bool_(), pa.string()
 TIMES = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
 
-_ZERO, _NINE, _MINUS, _PLUS, _SPACE, _ASCII_END = (ord(sign) for sign in "09-+ \x7f")
-_EX = (ord("x"), ord("X"))
+_ZERO, _NINE, _PLUS, _SPACE, _ASCII_END = (ord(sign) for sign in "09+ \x7f")
+_EX, _LOWER = ord("x"), 0x20
 # Whole numbers longer than 64 bits are codes where others of the column are no whole numbers.
 _LONG_DIGITS = 19
 _LONG = r"^[+-]?[0-9]{19,}$"
@@ -41,8 +41,8 @@ def has_margins(values: pa.Array) -> bool:
     cells, starts, ends = _bytes(values)
     if not len(cells) or not len(starts):
         return False
-    edges = np.concatenate([cells[np.minimum(starts, len(cells) - 1)], cells[ends - 1]])
-    return bool(((edges <= _SPACE) | (edges >= _ASCII_END)).any())
+    edges = np.concatenate([cells.take(starts, mode="clip"), cells.take(ends - 1, mode="clip")])
+    return bool(edges.min() <= _SPACE or edges.max() >= _ASCII_END)
 
 
 def are_codes(values: pa.Array, kind: pa.DataType) -> bool:
@@ -50,18 +50,25 @@ def are_codes(values: pa.Array, kind: pa.DataType) -> bool:
     cells, starts, ends = _bytes(values)
     if not len(cells) or not len(starts):
         return False
-    last = len(cells) - 1
-    first = cells[np.minimum(starts, last)]
-    signed = (first == _MINUS) | (first == _PLUS)
-    digits = starts + signed
-    zeros = digits[(cells[np.minimum(digits, last)] == _ZERO) & (digits + 1 < ends)]
-    second = cells[zeros + 1]
-    if (((second >= _ZERO) & (second <= _NINE)) | np.isin(second, _EX)).any():
+    first = cells.take(starts, mode="clip")
+    if _begin_by_zero(cells, starts[first == _ZERO], ends[first == _ZERO]):
         return True
-    if (first == _PLUS).any() and _matches(values, _TELEPHONE):
-        return True
-    long = kind == NUMBER and (ends - starts >= _LONG_DIGITS).any()
+    signed = first < _ZERO
+    if signed.any():
+        if _begin_by_zero(cells, starts[signed] + 1, ends[signed]):
+            return True
+        if (first == _PLUS).any() and _matches(values, _TELEPHONE):
+            return True
+    long = kind == NUMBER and (ends - starts).max() >= _LONG_DIGITS
     return bool(long and _matches(values, _LONG))
+
+
+def _begin_by_zero(cells: npt.NDArray[np.uint8], starts: Integers, ends: Integers) -> bool:
+    """Whether a cell of at least two signs is a zero with a digit or an x behind it."""
+    longer = starts[starts + 1 < ends]
+    longer = longer[cells.take(longer) == _ZERO]
+    second = cells.take(longer + 1)
+    return bool((((second >= _ZERO) & (second <= _NINE)) | (second | _LOWER == _EX)).any())
 
 
 def _matches(values: pa.Array, pattern: str) -> bool:
