@@ -190,6 +190,29 @@ def histogram(
     return _chart(rows, [{"mark": mark, "encoding": encoding}], description or f"Histogram of {x}.")
 
 
+def overlaid(rows: Sequence[Row], x: str, y: str, color: str, *, description: str = "") -> Spec:
+    """Bars of two series over each other, for shares in bins that have names.
+
+    Args:
+        rows: one mapping a bar.
+        x: field that names the bin, in order of appearance; the first 40 are drawn.
+        y: field of the height, 0 or larger.
+        color: field that tells the series apart.
+        description: what the chart shows, read out by screen readers.
+    """
+    names = list(dict.fromkeys(str(row[x]) for row in rows))[:MAX_BARS]
+    axis = {"labelAngle": -40, "labelLimit": 130, "labelOverlap": False, "ticks": False}
+    encoding: Spec = {
+        "x": {"field": _path(x), "type": "nominal", "sort": names, "title": None, "axis": axis},
+        "y": {"field": _path(y), "type": "quantitative", "stack": None, "title": y},
+        "color": _series(color) | {"title": None},
+    }
+    shown = [row for row in _named(rows, x) if row[x] in names]
+    mark = {"type": "bar", "opacity": 0.5}
+    spec = _chart(shown, [{"mark": mark, "encoding": encoding}], description or f"{y} by {x}.")
+    return spec | {"height": 170}
+
+
 def sparkline(counts: Sequence[float], label: str, width: int = 96, height: int = 20) -> Markup:
     """A few bars as inline SVG of some 200 bytes, for a table cell.
 
@@ -211,6 +234,33 @@ def sparkline(counts: Sequence[float], label: str, width: int = 96, height: int 
     return Markup('<svg class="spark" role="img" aria-label="{}" width="{}" height="{}">').format(
         label, width, height
     ) + Markup(f'<path d="{path}"/></svg>')
+
+
+def spark_overlay(
+    first: Sequence[float], second: Sequence[float], label: str, width: int = 120, height: int = 28
+) -> Markup:
+    """Bars of one series with the outline of another over them, for a table cell.
+
+    Args:
+        first: the heights of the bars, left to right.
+        second: the heights of the outline, as many.
+        label: what it shows, read out by screen readers.
+        width: pixels.
+        height: pixels.
+    """
+    top = max([*first, *second], default=0)
+    if top <= 0 or not math.isfinite(top):
+        return Markup("")
+    step = width / len(first)
+    low, high = (
+        "".join(f"V{height - height * one / top:.3g}h{step:.3g}" for one in series)
+        for series in (first, second)
+    )
+    return Markup(
+        '<svg class="spark" role="img" aria-label="{}" width="{}" height="{}">'
+        '<path d="M0 {}{}V{}z" opacity=".45"/>'
+        '<path d="M0 {}{}V{}" style="fill:none;stroke:var(--c2);stroke-width:1.5"/></svg>'
+    ).format(label, width, height, height, Markup(low), height, height, Markup(high), height)
 
 
 _QUIET = {"strokeDash": [4, 4], "color": "var(--soft)"}

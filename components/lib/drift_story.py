@@ -1,0 +1,86 @@
+"""What moved in a column, in one sentence: the direction, and the figures before and after."""
+
+import numpy as np
+
+from shipway.components.lib.cells import number_text
+from shipway.components.lib.drift import Comparison, Shift
+from shipway.components.lib.drift_bins import MISSING, NEW, UNREADABLE, new_values_of, value_text
+from shipway.components.lib.drift_histograms import CategoryHistogram, NumberHistogram
+
+OUTSIDE_SHARE = 0.05
+MEAN_MOVED = 0.05
+SPREAD_GREW = 1.1
+
+
+def story_of(comparison: Comparison, shift: Shift) -> str:
+    """The largest change in a view."""
+    place = comparison.base.views.index(shift.view)
+    base, current = (one.histograms[place] for one in (comparison.base, comparison.current))
+    before, after = (
+        counts / max(1, counts.sum()) for counts in (shift.bins.base, shift.bins.current)
+    )
+    gains = _gains(before, after)
+    largest = int(np.argmax(gains))
+    name = shift.bins.names[largest]
+    if shift.new_values:
+        found = new_values_of(base, current)
+        example = f", such as '{found.example}'" if found and found.example else ""
+        return (
+            f"values that the baseline has not{example}: {after[-1]:.1%} of the rows, where chance "
+            f"would bring {before[-1]:.1%}"
+        )
+    if name == MISSING:
+        return f"missing values: {before[largest]:.1%} before, {after[largest]:.1%} now"
+    if name == UNREADABLE:
+        return f"values that cannot be read: {before[largest]:.1%} before, {after[largest]:.1%} now"
+    if isinstance(base, NumberHistogram) and isinstance(current, NumberHistogram):
+        told = _number_story(shift, base, current)
+        if told:
+            return told
+    said = name if name.startswith(("above", "below")) else f"values {name}"
+    if shift.view.kind == "weekday":
+        said = name
+    if isinstance(base, CategoryHistogram):
+        said = f"'{name}'" if name in base.counts else f"'{name}', which is new"
+    return f"{said}: {before[largest]:.1%} before, {after[largest]:.1%} now"
+
+
+def _gains(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What each bin adds to the divergence."""
+    middle = (before + after) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [np.where(one > 0, one * np.log2(one / middle), 0.0) for one in (before, after)]
+    return np.asarray(parts[0] + parts[1])
+
+
+def _number_story(shift: Shift, base: NumberHistogram, current: NumberHistogram) -> str:
+    if not current.values or not base.values or base.low is None or base.high is None:
+        return ""
+    view = shift.view
+    for side, share, end in (
+        ("above", current.counts[-1] / current.values, base.high),
+        ("below", current.counts[0] / current.values, base.low),
+    ):
+        if share >= OUTSIDE_SHARE:
+            limit = value_text(view, end)
+            return f"{share:.0%} of the values lie {side} all of the baseline ({limit})"
+    if view.kind in ("hour", "weekday"):
+        return ""
+    moved = (current.mean - base.mean) / base.deviation if base.deviation else 0.0
+    if abs(moved) >= MEAN_MOVED:
+        word = "higher" if moved > 0 else "lower"
+        ends = f"mean {value_text(view, base.mean)} before, {value_text(view, current.mean)} now"
+        return f"{word}: {ends} ({moved:+.2f} standard deviations)"
+    ratio = current.deviation / base.deviation if base.deviation else 1.0
+    if not 1 / SPREAD_GREW <= ratio <= SPREAD_GREW:
+        word = "wider" if ratio > 1 else "narrower"
+        ends = f"{number_text(base.deviation)} before, {number_text(current.deviation)} now"
+        return f"{word}: standard deviation {ends}"
+    return ""
+
+
+def new_share(shift: Shift) -> float | None:
+    """The share of rows with new values; None for a shift that is about others."""
+    if not shift.new_values or NEW not in shift.bins.names:
+        return None
+    return float(shift.bins.current[-1] / max(1.0, shift.bins.current.sum()))

@@ -1,0 +1,1 @@
+"""Tell whether new rows still look like those that a model learnt from."""
