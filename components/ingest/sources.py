@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from shipway.components.ingest.columnar_formats import FORMATS as COLUMNAR
+from shipway.components.ingest.columnar_reader import ColumnarReader
 from shipway.components.ingest.columns import USUAL_MISSING, Markers, Typing
+from shipway.components.ingest.compression import SUFFIXES as COMPRESSED
 from shipway.components.ingest.csv_reader import CsvReader
 from shipway.components.ingest.json_reader import JsonReader
 from shipway.components.ingest.options import ReadOptions
-from shipway.components.ingest.parquet_reader import ParquetReader
+from shipway.components.ingest.partitions import Partitions, partitions_of
 from shipway.components.ingest.rejects import Rejects
+from shipway.components.ingest.sql_address import Address
+from shipway.components.ingest.sql_reader import QueryReader
+from shipway.components.ingest.sqlite_reader import SqliteReader
 from shipway.components.ingest.typed import look_at_the_beginning, typed
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
 from shipway.components.lib.objects import StoredObject
@@ -24,10 +31,15 @@ SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".ipc": "feather",
+    ".orc": "orc",
+    ".avro": "avro",
 }
-FORMATS = ("csv", "parquet", "jsonl")
+FORMATS = ("csv", "jsonl", *COLUMNAR)
 
-Reader = CsvReader | JsonReader | ParquetReader
+Reader = CsvReader | JsonReader | ColumnarReader
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Source:
     """Rows to read.
 
     Attributes:
-        format: csv, parquet or jsonl.
+        format: one of `FORMATS`, or the scheme of a database.
         schema: the kept columns; of text, of types that hold for the rows at its beginning.
         batches: reads the rows, from the beginning at each call; raises `TypesWidenedError` at
             their end when a row is of another type.
@@ -90,7 +102,9 @@ def choose_objects(
 
 
 def _format_of(uri: str) -> str:
-    name = uri.lower().removesuffix(".gz")
+    name = (urlsplit(uri).path if uri.startswith(("http://", "https://")) else uri).lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
     return next((format for suffix, format in SUFFIXES.items() if name.endswith(suffix)), "")
 
 
@@ -102,35 +116,39 @@ def open_source(
     row_limit: int = 0,
     options: ReadOptions | None = None,
     rejects: Rejects | None = None,
+    base: str = "",
 ) -> Source:
     """Open a source, and find the columns' types: of CSV by its beginning, as a first guess.
 
     Args:
         objects: of one format.
-        data_format: csv, parquet or jsonl.
+        data_format: one of `FORMATS`.
         missing_values: cells to read as missing, beside blanks and, in text formats, the usual.
         choose: says which of all columns are kept; called before any row is read.
         row_limit: rows to read at most; 0 reads all.
         options: how text is read.
         rejects: takes the rows that cannot be read; none may be without it.
+        base: where folders named KEY=VALUE begin that become columns; empty for nowhere.
 
     Raises:
         DataError: an object is broken, or objects disagree in their columns.
     """
     options = options or ReadOptions()
     rejects = rejects or Rejects()
-    notes: list[str] = []
+    folders = partitions_of(objects, base) if base else Partitions()
+    notes = [folders.note()] if folders.types else []
     reader = _reader(objects, data_format, options, rejects)
-    kept = choose(reader.names)
+    names = folders.columns(reader.names)
+    kept = choose(names)
     # Parquet has nulls of its own: only blanks and what the user names are missing besides.
-    usual = () if isinstance(reader, ParquetReader) else USUAL_MISSING
-    markers = Markers.of(missing_values, reader.names, usual)
+    usual = () if isinstance(reader, ColumnarReader) else USUAL_MISSING
+    markers = Markers.of(missing_values, names, usual)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        return _limited(reader.batches(kept), row_limit)
+        return _limited(folders.batches(reader, kept), row_limit)
 
-    if isinstance(reader, ParquetReader):
-        schema = reader.schema(kept)
+    if isinstance(reader, ColumnarReader):
+        schema = folders.schema(kept, reader.schema(folders.in_files(reader, kept)))
         return Source(data_format, schema, lambda: typed(batches(), schema, markers), notes)
     typing = Typing(markers, reader.numbers_in_text, options.rules)
     if isinstance(reader, CsvReader):
@@ -153,9 +171,49 @@ def open_source(
 def _reader(
     objects: Sequence[StoredObject], data_format: str, options: ReadOptions, rejects: Rejects
 ) -> Reader:
-    if data_format == "parquet":
-        return ParquetReader(objects)
+    if data_format in COLUMNAR:
+        return ColumnarReader(objects, data_format)
     return (CsvReader if data_format == "csv" else JsonReader)(objects, options, rejects)
+
+
+def open_query(
+    address: Address,
+    missing_values: Sequence[str],
+    choose: Callable[[Sequence[str]], list[str]],
+    row_limit: int = 0,
+) -> Source:
+    """Send a query, and find its columns' types: the database's, or by all rows those of SQLite.
+
+    Args:
+        address: a database and what is asked of it.
+        missing_values: cells to read as missing, beside nulls and blanks.
+        choose: says which of all columns are kept; called before any row is read.
+        row_limit: rows to read at most; 0 reads all.
+
+    Raises:
+        DataError: the database refuses or breaks off, or a column is of no plain type.
+    """
+    lines = " / ".join(line.strip() for line in address.query.splitlines())
+    notes = [f"The query, of SHA-256 {address.query_sha256}: {lines}"]
+    reader = (SqliteReader if address.scheme == "sqlite" else QueryReader)(address)
+    try:
+        kept = choose(reader.names)
+        markers = Markers.of(missing_values, reader.names, usual=())
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            return _limited(reader.batches(kept), row_limit)
+
+        if isinstance(reader, QueryReader):
+            schema = reader.schema(kept)
+        else:
+            typing = Typing(markers, reader.numbers_in_text)
+            for batch in batches():
+                typing.look(batch)
+            schema = typing.schema(kept)
+    except BaseException:
+        reader.close()
+        raise
+    return Source(address.scheme, schema, lambda: typed(batches(), schema, markers), notes)
 
 
 def _limited(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
