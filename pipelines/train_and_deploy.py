@@ -52,6 +52,10 @@ def train_and_deploy(
     quasi_identifiers: List[str] = [],
     about_data: Dict[str, str] = {},
     schema_uri: str = "",
+    allowed_anomalies: List[str] = [],
+    anomaly_severity: Dict[str, str] = {},
+    sample_rows: int = 0,
+    beam_pipeline_args: List[str] = [],
     split_strategy: str = "auto",
     time_column: str = "",
     group_column: str = "",
@@ -99,6 +103,10 @@ def train_and_deploy(
         quasi_identifiers: Columns that may tell a person together; how well rows hide is counted.
         about_data: Facts for the datasheet: owner, purpose, retention, licence, limits and others.
         schema_uri: Reviewed schema.pbtxt; empty infers one.
+        allowed_anomalies: Findings in the data that may stand, COLUMN:KIND or COLUMN:*.
+        anomaly_severity: stop, warn or ignore by kind of finding.
+        sample_rows: Rows that statistics are taken of at most; 0 takes all.
+        beam_pipeline_args: Apache Beam's, with --runner=...; empty streams without Beam.
         split_strategy: auto, hash, stratified, time or group.
         time_column: Column that orders the rows in time.
         group_column: Column whose values never straddle splits.
@@ -111,7 +119,7 @@ def train_and_deploy(
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         training_device: cpu, cuda or auto.
-        slice_columns: Columns whose values are evaluated one by one; empty chooses some.
+        slice_columns: Columns whose values are looked at one by one; empty chooses some.
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
         registries: Other registries to tell of a version: mlflow or kubeflow, and its URL.
@@ -159,7 +167,16 @@ def train_and_deploy(
         )
         _heavy(ingested, cpu="2", memory="4Gi")
         dataset = ingested.outputs["dataset"]
-        validated = validate_table(dataset=dataset, label=label, schema_uri=schema_uri)
+        validated = validate_table(
+            dataset=dataset,
+            label=label,
+            schema_uri=schema_uri,
+            allowed_anomalies=allowed_anomalies,
+            anomaly_severity=anomaly_severity,
+            slice_columns=slice_columns,
+            sample_rows=sample_rows,
+            beam_pipeline_args=beam_pipeline_args,
+        )
         _heavy(validated, cpu="2", memory="8Gi")
         with dsl.If(validated.outputs["Output"] == "pass", name="data-is-valid"):
             split = split_table(
@@ -178,6 +195,7 @@ def train_and_deploy(
                 fitted = fit_features(
                     train=split.outputs["train"],
                     label=label,
+                    schema=validated.outputs["schema"],
                     task=task,
                     time_column=time_column,
                     group_column=group_column,

@@ -60,6 +60,30 @@ def kind_of(column: pa.ChunkedArray) -> tuple[str, str]:
     return "drop", f"no rule for columns of type {column.type}"
 
 
+def reviewed_kind(column: pa.ChunkedArray, said: str) -> tuple[str, str] | None:
+    """The kind of a column whose meaning a person has stated, and why; None where that is no help.
+
+    Args:
+        column: the training rows' values.
+        said: one of `schema_file.KINDS`.
+    """
+    if column.null_count == len(column):
+        return None
+    source = "says the reviewed schema"
+    if said in ("identifier", "free text"):
+        return "drop", f"{'an identifier' if said == 'identifier' else said}, {source}"
+    if not is_text(column.type):  # a model takes dates and numbers as they come
+        return None
+    if said == "date":
+        return "datetime", f"dates or times in text, {source}"
+    if said == "category":
+        values = {text.strip() for text in pc.unique(column.drop_null()).to_pylist()}
+        if len(values) > 1 or column.null_count:
+            few = len(values) <= MAX_CODES
+            return ("category" if few else "category_many"), f"{len(values):,} values, {source}"
+    return None
+
+
 def _kind_of_numbers(column: pa.ChunkedArray) -> tuple[str, str]:
     values = pc.cast(column.drop_null(), pa.float64())
     values = values.filter(pc.is_finite(values))

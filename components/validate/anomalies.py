@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from shipway.components.lib.decision import Rule
+from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.tables import read_schema
 from shipway.components.validate.evidence import Evidence, gather
 from shipway.components.validate.policy import COLUMN, plain
 from shipway.components.validate.schema import TRAINING
@@ -60,18 +62,21 @@ def schema_rules(statistics: Any, schema: Any, path: Path, table_rows: int) -> l
     reasons = [(column, info, one) for column, info in infos for one in info.reason or [info]]
     kinds = [(column, _kind(info, one)) for column, info, one in reasons]
     shown = gather(path, schema, kinds)
+    hidden = protected_columns(read_schema(path))
     rules = [
-        _rule(column, kind, info, one, evidence)
+        _rule(column, kind, info, one, evidence, column in hidden)
         for (column, info, one), (_, kind), evidence in zip(reasons, kinds, shown, strict=True)
     ]
     return rules + _size_rules(schema, table_rows)
 
 
-def _rule(column: str, kind: str, info: Any, reason: Any, evidence: Evidence) -> Rule:
+def _rule(column: str, kind: str, info: Any, reason: Any, evidence: Evidence, hidden: bool) -> Rule:
     mild = info.severity == type(info).WARNING or kind in WARNINGS
     cure = next((cure for part, cure in CURES.items() if part in kind), "")
     cure = cure or "Correct the data, or change the schema after a review."
-    said = (reason.description or reason.short_description).strip().rstrip(".")
+    # TFDV's longer text quotes values.
+    said = reason.short_description if hidden else reason.description or reason.short_description
+    said = said.strip().rstrip(".")
     subject = f"Column '{column}'" if column else "The table"
     parts = [f"{subject}: {said}.", evidence.sentence, cure]
     return Rule(

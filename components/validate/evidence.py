@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.components.lib.protection import protected_columns
 from shipway.components.lib.tables import read_batches, read_schema
 from shipway.components.validate.casting import ColumnCast, cast_column, plan_casts
 from shipway.components.validate.profile import NUMBER
@@ -56,7 +57,9 @@ def gather(path: Path, schema: Any, anomalies: Sequence[tuple[str, str]]) -> lis
         anomalies: columns, and TFDV's names of the kinds.
     """
     features = {feature.name: feature for feature in schema.feature}
-    casts = {cast.name: cast for cast in plan_casts(read_schema(path))}
+    columns = read_schema(path)
+    casts = {cast.name: cast for cast in plan_casts(columns)}
+    hidden = protected_columns(columns)
     found = [Evidence() for _ in anomalies]
     masks: list[tuple[Evidence, ColumnCast, Mask]] = []
     for evidence, (column, kind) in zip(found, anomalies, strict=True):
@@ -70,20 +73,20 @@ def gather(path: Path, schema: Any, anomalies: Sequence[tuple[str, str]]) -> lis
     if not names:
         return found
     for batch in read_batches(path, names):
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        values = dict(zip(batch.schema.names, batch.columns, strict=True))
         for evidence, cast, mask in masks:
-            raw = columns[cast.name]
+            raw = values[cast.name]
             shows = pc.fill_null(mask(cast_column(raw, cast)[0]), False)
-            _add(evidence, raw, shows)
+            _add(evidence, raw, shows, with_values=cast.name not in hidden)
     return found
 
 
-def _add(evidence: Evidence, raw: pa.Array, shows: pa.Array) -> None:
+def _add(evidence: Evidence, raw: pa.Array, shows: pa.Array, with_values: bool) -> None:
     places = pc.indices_nonzero(shows)
     if len(places) and len(evidence.first) < FIRST:
         new = places.slice(0, FIRST - len(evidence.first)).to_pylist()
         evidence.first += [evidence.rows + place + 1 for place in new]
-    if len(places) and len(evidence.examples) < FIRST:
+    if with_values and len(places) and len(evidence.examples) < FIRST:
         for value in pc.unique(raw.take(places.slice(0, 1_000))).to_pylist():
             text = str(value)
             text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"

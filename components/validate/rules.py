@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from shipway.components.lib.decision import Rule
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.labels import infer_task
+from shipway.components.lib.protection import PROTECTED
 from shipway.components.validate.casting import UNMEASURED
 from shipway.components.validate.facts import ColumnFacts, read_column
 from shipway.components.validate.profile import Profile
@@ -77,7 +78,11 @@ def label_rules(path: Path, label: str) -> list[Rule]:
         return rules
     counted = pc.value_counts(pc.drop_null(labels)).to_pylist()
     rare = sorted((c["counts"], str(c["values"])) for c in counted)
-    rare = [(count, name) for count, name in rare if count < MINIMUM_CLASS_ROWS]
+    rare = [
+        (count, PROTECTED if fact.protected else name)
+        for count, name in rare
+        if count < MINIMUM_CLASS_ROWS
+    ]
     bound = f">= {MINIMUM_CLASS_ROWS}"
     rules += [
         Rule(
@@ -124,8 +129,9 @@ def _constant(fact: ColumnFacts, profile: Profile) -> list[Finding]:
     if not constant or fact.present < 2 or fact.kind.startswith("list"):
         return []
     held = fact.top[0][0] if fact.top else f"{fact.minimum or 0.0:.12g}"
+    held = "the same" if fact.protected else f"'{held[:60]}'"
     gaps = " where it is not missing" if fact.missing else ""
-    said = f"Column '{fact.name}' is always '{held[:60]}'{gaps}; it says nothing about the label."
+    said = f"Column '{fact.name}' is always {held}{gaps}; it says nothing about the label."
     return [(said, 1.0, "> 1 value")]
 
 
@@ -148,9 +154,10 @@ def _mixed(fact: ColumnFacts, profile: Profile) -> list[Finding]:
     share = seen.numbers / total
     if share < NUMBER_SHARE:
         return []
+    value = "" if fact.protected else f", '{seen.first_value[:40]}'"
     said = (
         f"Column '{fact.name}' is text, and {seen.others:,} of {total:,} values are not numbers "
-        f"(first: row {seen.first_row:,}, '{seen.first_value[:40]}'). They count as missing "
+        f"(first: row {seen.first_row:,}{value}). They count as missing "
         "when it is used as a number; declare them in missing_values."
     )
     return [(said, share, "1")]

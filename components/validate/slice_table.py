@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from shipway.components.lib.protection import PROTECTED
 from shipway.components.validate.facts import ColumnFacts, dataset_facts
 from shipway.components.validate.profile import Profile
 
@@ -26,6 +27,8 @@ def slice_rows(profile: Profile, facts: list[ColumnFacts]) -> list[list[Any]]:
         count = int(dataset.num_examples)
         here = dataset_facts(dataset, profile.casts, count)
         column = next((f.name for f in facts if dataset.name.startswith(f"{f.name}=")), "")
+        by_protected = any(f.protected for f in facts if f.name == column)
+        shown = f"{column}={PROTECTED} ({len(rows) + 1})" if by_protected else dataset.name
         cells = max(1, count * len(here))
         pairs = zip(here, facts, strict=True)
         found = sorted(
@@ -34,7 +37,7 @@ def slice_rows(profile: Profile, facts: list[ColumnFacts]) -> list[list[Any]]:
         )
         said = "; ".join(text for size, text in found[:SHOWN] if size >= VISIBLE)
         rows.append([
-            dataset.name, count, round(100 * count / max(1, profile.rows), 2),
+            shown, count, round(100 * count / max(1, profile.rows), 2),
             round(100 * sum(f.missing for f in here) / cells, 2), said or "nothing much",
         ])  # fmt: skip
     return rows
@@ -50,6 +53,8 @@ def _differences(part: ColumnFacts, whole: ColumnFacts) -> list[tuple[float, str
             f"{part.name}: missing in {part.missing_share:.0%} instead of "
             f"{whole.missing_share:.0%}",
         ))  # fmt: skip
+    if whole.protected:
+        return found
     if part.mean is not None and whole.mean is not None and whole.deviation:
         size = (part.mean - whole.mean) / whole.deviation
         if math.isfinite(size):
