@@ -125,9 +125,12 @@ class FoundLateError(Exception):
 class Inspection:
     """One pass; a context manager. The first batch goes to `begin`, each batch to `change`."""
 
-    def __init__(self, schema: pa.Schema, policies: Mapping[str, Policy], wishes: Wishes) -> None:
+    def __init__(
+        self, schema: pa.Schema, policies: Mapping[str, Policy], wishes: Wishes, label: str
+    ) -> None:
         """Prepare a pass over rows of a schema."""
         self._raw, self._policies, self._wishes = schema, policies, wishes
+        self._label = label
         self._sample = Sample(schema)
         self._stack = ExitStack()
 
@@ -166,7 +169,7 @@ class Inspection:
         self._head_rows = first.num_rows if first is not None else 0
         self._refuse(self._head)
         self._found = known | {one.column for one in self._head}
-        self._guard = Guard.of(self._raw, self._policies, self._found)
+        self._guard = Guard.of(self._raw, self._policies, self._found, self._label)
         self._summaries = Summaries(self._guard.schema)
         return self._guard.schema
 

@@ -139,7 +139,9 @@ def _write(
         try:
             with ExitStack() as stack:
                 rows = stack.enter_context(closing(source.batches()))
-                passing = stack.enter_context(Inspection(source.schema, policies, request.wishes))
+                passing = stack.enter_context(
+                    Inspection(source.schema, policies, request.wishes, request.label)
+                )
                 first = next(rows, None)
                 schema = passing.begin(first, found)
                 writer = stack.enter_context(TableWriter(dataset, schema))
@@ -213,8 +215,6 @@ def _check_label(request: Request, account: Account) -> None:
         )
     if len(account.labels) < 2:
         held = f"only {account.labels[0]!r}" if account.labels else "no value"
-        if account.labels and request.label in request.wishes.privacy:
-            held = "one value only"
         raise DataError(
             f"The label '{request.label}' holds {held} in {account.read:,} rows, so there is "
             "nothing to learn. Choose another label, or data in which it varies."

@@ -5,7 +5,7 @@ drop        never read
 hash        keyed HMAC-SHA256: the same value gives the same code in every run with the same key
 mask        letters and digits become *; the first letter and the last two digits stay
 bucket:10   numbers become the lower edge of their bucket, here of width 10
-bucket:0,18,65   the same with edges of its own; what is below the first edge takes that edge
+bucket:0 18 65   the same with edges of its own; what is below the first edge takes that edge
 bucket:month     times become the start of their day, week, month, quarter or year
 """
 
@@ -79,7 +79,7 @@ def _read(name: str, text: str) -> Policy:
     action, _, rest = (part.strip() for part in text.partition(":"))
     wrong = ConfigurationError(
         f"privacy['{name}']='{text}' is no policy.{nearest(action, ACTIONS)} It is keep, drop, "
-        "hash, mask, or bucket with a width (bucket:10), edges that rise (bucket:0,18,65) or a "
+        "hash, mask, or bucket with a width (bucket:10), edges that rise (bucket:0 18 65) or a "
         f"unit of time (bucket:{'|'.join(UNITS)})."
     )
     if action not in ACTIONS or bool(rest) != (action == "bucket"):
@@ -87,7 +87,7 @@ def _read(name: str, text: str) -> Policy:
     if action != "bucket" or rest in UNITS:
         return Policy(text, action, unit=rest)
     try:
-        edges = tuple(float(edge) for edge in rest.split(","))
+        edges = tuple(float(edge) for edge in rest.replace(",", " ").split())
     except ValueError:
         raise wrong from None
     rising = all(low < high for low, high in pairwise(edges))
@@ -122,7 +122,7 @@ class Guard:
 
     @classmethod
     def of(
-        cls, schema: pa.Schema, policies: Mapping[str, Policy], found: Collection[str]
+        cls, schema: pa.Schema, policies: Mapping[str, Policy], found: Collection[str], label: str
     ) -> "Guard":
         """Prepare.
 
@@ -130,6 +130,7 @@ class Guard:
             schema: of the columns that are read.
             policies: by column; those to drop are not in the schema.
             found: columns in which personal data was found.
+            label: never protected: its values are what the endpoint answers, and on every page.
 
         Raises:
             ConfigurationError: a policy does not suit a column's type, or there is no key.
@@ -143,7 +144,9 @@ class Guard:
             # A bucket holds many: its edges may be shown.
             hidden = policy.action != "bucket" if policy else one.name in found
             changed = pa.field(one.name, kind)
-            guard.schema = guard.schema.set(place, mark_protected(changed) if hidden else changed)
+            if hidden and one.name != label:
+                changed = mark_protected(changed)
+            guard.schema = guard.schema.set(place, changed)
         return guard
 
     def apply(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:

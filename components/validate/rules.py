@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 from shipway.components.lib.decision import Rule
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.labels import infer_task
-from shipway.components.lib.protection import PROTECTED
 from shipway.components.validate.casting import UNMEASURED
 from shipway.components.validate.facts import ColumnFacts, read_column
 from shipway.components.validate.profile import Profile
@@ -78,11 +77,7 @@ def label_rules(path: Path, label: str) -> list[Rule]:
         return rules
     counted = pc.value_counts(pc.drop_null(labels)).to_pylist()
     rare = sorted((c["counts"], str(c["values"])) for c in counted)
-    rare = [
-        (count, PROTECTED if fact.protected else name)
-        for count, name in rare
-        if count < MINIMUM_CLASS_ROWS
-    ]
+    rare = [(count, name) for count, name in rare if count < MINIMUM_CLASS_ROWS]
     bound = f">= {MINIMUM_CLASS_ROWS}"
     rules += [
         Rule(

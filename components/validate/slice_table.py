@@ -22,7 +22,7 @@ def slice_rows(profile: Profile, facts: list[ColumnFacts]) -> list[list[Any]]:
         profile: as measured.
         facts: of every column of the whole table.
     """
-    rows = []
+    rows: list[list[Any]] = []
     for dataset in profile.statistics.datasets[1:]:
         count = int(dataset.num_examples)
         here = dataset_facts(dataset, profile.casts, count)
