@@ -1,5 +1,7 @@
 """What moved in a column, in one sentence: the direction, and the figures before and after."""
 
+import math
+
 import numpy as np
 
 from shipway.components.lib.cells import number_text
@@ -10,6 +12,7 @@ from shipway.components.lib.drift_histograms import CategoryHistogram, NumberHis
 OUTSIDE_SHARE = 0.05
 MEAN_MOVED = 0.05
 SPREAD_GREW = 1.1
+MOST = 0.8
 
 
 def story_of(comparison: Comparison, shift: Shift) -> str:
@@ -35,7 +38,9 @@ def story_of(comparison: Comparison, shift: Shift) -> str:
         return f"values that cannot be read: {before[largest]:.1%} before, {after[largest]:.1%} now"
     if isinstance(base, NumberHistogram) and isinstance(current, NumberHistogram):
         told = _number_story(shift, base, current)
-        if told:
+        changes = np.abs(after - before)
+        alone = changes[largest] >= MOST * changes.sum() / 2
+        if told and (not alone or "all of the baseline" in told):
             return told
     said = name if name.startswith(("above", "below")) else f"values {name}"
     if shift.view.kind == "weekday":
@@ -67,11 +72,11 @@ def _number_story(shift: Shift, base: NumberHistogram, current: NumberHistogram)
     if view.kind in ("hour", "weekday"):
         return ""
     moved = (current.mean - base.mean) / base.deviation if base.deviation else 0.0
-    if abs(moved) >= MEAN_MOVED:
+    ratio = current.deviation / base.deviation if base.deviation and current.deviation else 1.0
+    if abs(moved) >= max(MEAN_MOVED, abs(math.log(ratio))):
         word = "higher" if moved > 0 else "lower"
         ends = f"mean {value_text(view, base.mean)} before, {value_text(view, current.mean)} now"
         return f"{word}: {ends} ({moved:+.2f} standard deviations)"
-    ratio = current.deviation / base.deviation if base.deviation else 1.0
     if not 1 / SPREAD_GREW <= ratio <= SPREAD_GREW:
         word = "wider" if ratio > 1 else "narrower"
         ends = f"{number_text(base.deviation)} before, {number_text(current.deviation)} now"
