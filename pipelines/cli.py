@@ -13,7 +13,7 @@ from rich.console import Console
 
 from shipway.components import __version__
 from shipway.components.lib.errors import ConfigurationError, ShipwayError
-from shipway.pipelines import cli_kubeflow
+from shipway.pipelines import cli_kubeflow, cli_schema
 from shipway.pipelines.options import Command, given_parameters
 
 STOPPED_BY_A_GATE = 3
@@ -226,7 +226,7 @@ def sample(name: str, rows: int, seed: int, leak: bool, drift: bool, out: Path) 
     print(write_sample(out, rows, seed, leak, drift))
 
 
-for command in (cli_kubeflow.submit, cli_kubeflow.upload, cli_kubeflow.schedule):
+for command in (cli_kubeflow.submit, cli_kubeflow.upload, cli_kubeflow.schedule, cli_schema.schema):
     cli.add_command(command)
 
 
