@@ -24,16 +24,24 @@ def aside(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    former = draft.with_suffix(".former.partial")
     try:
         yield draft
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        os.replace(draft, path)
+            # Moved away in one piece: a directory that is half deleted would look like a whole one.
+            os.replace(path, former)
+        try:
+            os.replace(draft, path)
+        except OSError:
+            if former.exists():
+                os.replace(former, path)
+            raise
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        for left in (draft, former):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def write_text_aside(path: Path, text: str) -> None:
