@@ -1,9 +1,8 @@
-"""ROC, calibration and confusion as small tables, for the report and the dashboard."""
+"""ROC and confusion as small tables, for the report and the dashboard."""
 
 import numpy as np
 
 from shipway.components.lib.held_out import HeldOut
-from shipway.components.lib.measures import equal_mass_bins
 
 MAX_ROC_POINTS = 100
 MAX_CLASSES = 20
@@ -36,49 +35,6 @@ def roc_points(y: np.ndarray, score: np.ndarray) -> list[tuple[float, float, flo
     steps = np.linspace(0, 2, MAX_ROC_POINTS)
     keep = np.unique(np.minimum(np.searchsorted(fpr + tpr, steps - 1e-12), len(fpr) - 1))
     return [(float(fpr[i]), float(tpr[i]), float(threshold[i])) for i in keep]
-
-
-def calibration_table(held: HeldOut) -> list[dict[str, float]]:
-    """What was predicted against what came, in ten bins of equal mass.
-
-    Binary: the probability of the positive class; multiclass: of the predicted class; regression:
-    the value. Rows of an unseen class are left out.
-
-    Returns:
-        One row a bin: n, predicted (mean), observed (share or mean); for a regression also low and
-        high, the 10th and 90th percentile of what was observed.
-    """
-    said, came = _said_and_came(held)
-    bins = equal_mass_bins(said)
-    table = []
-    for number in np.unique(bins):
-        rows = bins == number
-        row = {
-            "n": float(rows.sum()),
-            "predicted": float(said[rows].mean()),
-            "observed": float(came[rows].mean()),
-        }
-        if held.target.task == "regression":
-            row["low"], row["high"] = (float(q) for q in np.quantile(came[rows], [0.1, 0.9]))
-        table.append(row)
-    return table
-
-
-def _said_and_came(held: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    y, prediction = held.y, held.prediction
-    if held.target.task == "regression":
-        said, came = np.asarray(prediction.values, dtype=np.float64), y.astype(np.float64)
-    else:
-        assert prediction.probabilities is not None
-        known = y >= 0
-        probabilities, y = prediction.probabilities[known], y[known]
-        if held.target.task == "binary":
-            said, came = probabilities[:, 1], (y == 1).astype(np.float64)
-        else:
-            said = probabilities.max(axis=1)
-            came = (probabilities.argmax(axis=1) == y).astype(np.float64)
-    finite = np.isfinite(said)
-    return said[finite], came[finite]
 
 
 def confusion(held: HeldOut) -> tuple[list[str], list[list[int]]]:

@@ -6,9 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shipway.components.evaluate.curves import calibration_table, confusion, roc_points
+import numpy as np
+
+from shipway.components.evaluate.baselines import described, fit_baselines
+from shipway.components.evaluate.calibration import calibration_table, calibration_test
+from shipway.components.evaluate.cost import cost
+from shipway.components.evaluate.curves import confusion, roc_points
+from shipway.components.evaluate.fairness import fairness
+from shipway.components.evaluate.learning import learning_curve
 from shipway.components.evaluate.page import write_page
-from shipway.components.evaluate.slices import choose_slices, measure_slices
+from shipway.components.evaluate.ranking import lift_table, threshold_table
+from shipway.components.evaluate.regions import find_regions
+from shipway.components.evaluate.residuals import residual_views
+from shipway.components.evaluate.robustness import robustness
+from shipway.components.evaluate.samples import sample_rows
+from shipway.components.evaluate.stability import stability
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.held_out import HeldOut, score_held_out
 from shipway.components.lib.metrics import (
@@ -17,9 +29,12 @@ from shipway.components.lib.metrics import (
     bootstrap_intervals,
     compute_metrics,
     constant_prediction,
-    paired_difference,
+    paired_differences,
 )
 from shipway.components.lib.model_package import ModelPackage, load_package
+from shipway.components.lib.scoring import Prediction, Scorer
+from shipway.components.lib.slices import choose_slices, measure_slices
+from shipway.components.lib.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -42,41 +57,125 @@ class Evaluated:
 
 
 def evaluate(
-    model: Path, test: Path, evaluation: Path, report: Path, slice_columns: Sequence[str] = ()
+    model: Path,
+    test: Path,
+    evaluation: Path,
+    report: Path,
+    slice_columns: Sequence[str] = (),
+    *,
+    train: Path | None = None,
+    protected_columns: Sequence[str] = (),
+    time_column: str = "",
+    seed: int = 0,
 ) -> Evaluated:
     """Score the test rows once and write what they say about the model.
 
     Args:
         model: directory of a model package.
         test: Dataset directory of the test rows.
-        evaluation: JSON file to write: metrics with intervals, gain over a constant, slices,
-            baselines, calibration, confusion and the digest of the model.
+        evaluation: JSON file to write: every figure that the page shows, and the model's digest.
         report: HTML page to write.
         slice_columns: columns whose values are measured one by one; empty chooses some.
+        train: Dataset directory of the training rows, to fit baselines and a learning curve on;
+            without it the constant is the only baseline.
+        protected_columns: columns whose groups are held against each other.
+        time_column: orders the rows in time, to see whether the model wears off.
+        seed: of everything that draws.
 
     Raises:
         ModelPackageError: the package is damaged or of another version.
-        DataError: the test table does not fit the model.
-        ConfigurationError: a slice column is not in the test table.
+        DataError: a table does not fit the model.
+        ConfigurationError: a column that was named is not in the test table.
     """
     package = load_package(model)
-    slices = choose_slices(test, package.signature.label, slice_columns)
+    label, used = package.signature.label, [f.name for f in package.signature.features]
+    slices = choose_slices(test, label, slice_columns)
     held = score_held_out(package, test)
+    scorer = Scorer(package.booster, package.signature)
+    matrix = scorer.plan.transform(read_table(test, used))
     constant = constant_prediction(held.target, held.y)
     document = _measured(package, held)
-    document["baselines"] = {"constant": compute_metrics(held.target, held.y, constant)}
-    main = document["main_metric"]
-    gain = paired_difference(held.target, held.y, held.prediction, constant, main)
-    document["gain"] = gain and {"value": gain.value, "low": gain.low, "high": gain.high}
+    document |= _compared(package, held, constant, matrix, train, seed)
     document["slices"] = measure_slices(slices, held, constant)
-    names, matrix = confusion(held)
-    document["confusion"] = {"classes": names, "matrix": matrix}
-    document["calibration"] = calibration_table(held)
-    document["roc"] = _roc(held)
+    document["regions"] = _regions(test, label, held, constant, seed)
+    document["fairness"] = fairness(test, label, protected_columns, held, used)
+    document["stability"] = stability(test, time_column, held)
+    document["robustness"] = robustness(scorer, test, held, seed)
+    document["residuals"] = residual_views(scorer.plan, matrix, held)
+    document["cost"] = cost(package, scorer)
+    document |= _curves(package, held)
     write_page(report, document, held)
     write_json_aside(evaluation, document)
     _log(document)
     return _for_kubeflow(document)
+
+
+def _compared(
+    package: ModelPackage,
+    held: HeldOut,
+    constant: Prediction,
+    matrix: np.ndarray,
+    train: Path | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The baselines, how much the model beats each of them, and the learning curve."""
+    others, words, curve = {"constant": constant}, described({}), {}
+    if train is not None:
+        plan = Scorer(package.booster, package.signature).plan
+        rows = sample_rows(train, seed=seed)
+        features = plan.transform_training(rows)
+        y = plan.target.encode(rows.column(plan.label))
+        fitted = fit_baselines(plan, features, y, matrix)
+        others |= {name: each.prediction for name, each in fitted.items()}
+        words = described(fitted)
+        curve = learning_curve(package, features, y, matrix, held, seed)
+    gains = paired_differences(held.target, held.y, held.prediction, others)
+    told = {
+        other: {
+            name: {"value": gain.value, "low": gain.low, "high": gain.high}
+            for name, gain in gains.get(other, {}).items()
+        }
+        for other in others
+    }
+    return {
+        "baselines": {
+            name: compute_metrics(held.target, held.y, each) for name, each in others.items()
+        },
+        "baseline_words": words,
+        "gains": told,
+        "gain": told["constant"].get(MAIN_METRIC[held.target.task]),
+        "learning_curve": curve,
+    }
+
+
+def _regions(
+    test: Path, label: str, held: HeldOut, constant: Prediction, seed: int
+) -> dict[str, Any]:
+    found = find_regions(test, label, held, seed)
+    measured = measure_slices([region.part for region in found["regions"]], held, constant)
+    pairs = zip(measured, found["regions"], strict=True)
+    return {
+        "proposed": found["proposed"],
+        "found": [entry | {"evidence": region.evidence} for entry, region in pairs],
+    }
+
+
+def _curves(package: ModelPackage, held: HeldOut) -> dict[str, Any]:
+    names, matrix = confusion(held)
+    curves: dict[str, Any] = {
+        "confusion": {"classes": names, "matrix": matrix},
+        "calibration": calibration_table(held),
+        "calibration_test": calibration_test(held),
+        "roc": _roc(held),
+        "lift": [],
+        "thresholds": [],
+    }
+    if held.target.task == "binary" and held.prediction.probabilities is not None:
+        known = held.y >= 0
+        truth, score = held.y[known] == 1, held.prediction.probabilities[known, 1]
+        curves["lift"] = lift_table(truth, score)
+        curves["thresholds"] = threshold_table(truth, score, package.signature.threshold)
+    return curves
 
 
 def _measured(package: ModelPackage, held: HeldOut) -> dict[str, Any]:

@@ -5,6 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from shipway.components.evaluate.sections import (
+    add_cost,
+    add_fairness,
+    add_learning_curve,
+    add_ranking,
+    add_regions,
+    add_residuals,
+    add_robustness,
+    add_stability,
+)
 from shipway.components.lib import charts
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.metrics import HIGHER_IS_BETTER
@@ -25,10 +35,18 @@ def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
     )
     _add_metrics(report, document)
     _add_slices(report, document)
-    if document["task"] == "binary":
-        _add_roc(report, document)
+    add_regions(report, document)
+    add_fairness(report, document)
     _add_calibration(report, document)
+    if document["task"] == "binary":
+        add_ranking(report, document)
+        _add_roc(report, document)
     _add_confusion(report, document)
+    add_residuals(report, document)
+    add_robustness(report, document)
+    add_stability(report, document)
+    add_learning_curve(report, document)
+    add_cost(report, document)
     if document["task"] == "regression":
         errors = np.asarray(held.prediction.values, dtype=np.float64) - held.y
         note = "Left of zero the model said too little, right of zero too much."
@@ -57,28 +75,48 @@ def _lead(document: dict[str, Any]) -> str:
 
 
 def _add_metrics(report: Report, document: dict[str, Any]) -> None:
-    constants = document["baselines"]["constant"]
+    baselines = document["baselines"]
     rows = [
         [
             name,
             metric["value"],
             metric["low"],
             metric["high"],
-            constants.get(name),
+            *[values.get(name) for values in baselines.values()],
             "higher" if HIGHER_IS_BETTER[name] else "lower",
         ]
         for name, metric in document["metrics"].items()
     ]
-    columns = ["Metric", "Value", "Low", "High", "Constant", "Better"]
+    titles = [name.replace("_", " ").capitalize() for name in baselines]
+    columns = ["Metric", "Value", "Low", "High", *titles, "Better"]
     note = (
-        f"Low and high are the ends of a {document['level']:.0%} bootstrap interval over the rows. "
-        "The constant is the best answer that looks at no column. Precision, recall, F1 and "
-        "accuracy hold at the model's own threshold."
+        f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, else "
+        "by bootstrap over the rows. Precision, recall, F1 and accuracy hold at the model's own "
+        "threshold."
     )
     if document["unseen_classes"]:
         unseen = ", ".join(f"{name} ({n:,})" for name, n in document["unseen_classes"].items())
         note += f" Rows of classes that training never saw count as errors of accuracy: {unseen}."
     report.add_table("Metrics", columns, rows, note)
+    _add_gains(report, document)
+
+
+def _add_gains(report: Report, document: dict[str, Any]) -> None:
+    main, rows = document["main_metric"], []
+    for name, gains in document["gains"].items():
+        gain = gains.get(main)
+        if gain:
+            better, worse = gain["low"] > 0, gain["high"] < 0
+            said = "better" if better else "worse" if worse else "may be chance"
+            words = document["baseline_words"].get(name, "")
+            title = name.replace("_", " ").capitalize()
+            rows.append([title, words, gain["value"], gain["low"], gain["high"], said])
+    columns = ["Baseline", "What it is", f"Gain in {main}", "Low", "High", "The model is"]
+    note = (
+        "Baselines are fitted on training rows and scored on the same test rows; the interval is "
+        "of the paired difference, positive where the model is better."
+    )
+    report.add_table("Against baselines", columns, rows, note)
 
 
 def _add_slices(report: Report, document: dict[str, Any]) -> None:
@@ -125,14 +163,21 @@ def _add_calibration(report: Report, document: dict[str, Any]) -> None:
     }[task]
     came = "observed mean" if task == "regression" else "observed share"
     rows = [row | {said: row["predicted"], came: row["observed"]} for row in table]
-    band = ("low", "high") if task == "regression" else None
+    band = ("low", "high")
     diagonal = task != "regression"
     spec = charts.line(rows, said, came, band=band, diagonal=diagonal, points=True)
     note = "Ten bins of about equally many rows. " + (
         "The band holds the middle 80% of what was observed."
         if task == "regression"
-        else "On the dashed line a probability means what it says."
+        else "The band is the 95% interval of each share; on the dashed line a probability means "
+        "what it says."
     )
+    test = document["calibration_test"]
+    if test:
+        note += (
+            f" The calibration error is {test['ece']:.4g}; a perfect model of as many rows stays "
+            f"below {test['by_chance']:.4g} in 95 of 100 tables (p = {test['p']:.3g})."
+        )
     report.add_figure("Calibration", spec, note)
 
 

@@ -46,12 +46,16 @@ def multiclass(y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> 
     known = y >= 0
     classes = probabilities.shape[1]
     codes = y[known].astype(np.int64)
-    chosen = np.asarray(probabilities[known], dtype=np.float64)[np.arange(len(codes)), codes]
+    held = np.asarray(probabilities[known], dtype=np.float64)
+    chosen = held[np.arange(len(codes)), codes]
+    sure, right = held.max(axis=1), (held.argmax(axis=1) == codes).astype(np.float64)
     return {
         "log_loss": _on(known, _mean(-np.log(np.clip(chosen, SMALLEST, None)))),
         "accuracy": _mean((labels == y).astype(np.float64)),
         "macro_f1": _macro_f1(y, labels, classes),
         "auc_ovr": _on(known, _mean_area(codes, probabilities[known])),
+        # Of the class that is likeliest, as the probability of an answer is read.
+        "ece": _on(known, _calibration_error(right, sure, equal_mass_bins(sure))),
     }
 
 

@@ -1,16 +1,17 @@
-"""What a model is measured by: metrics of each task, with bootstrap intervals.
+"""What a model is measured by: metrics of each task, with intervals.
 
 Each metric is a function of row weights: weights of one give its value, Poisson weights give its
 bootstrap distribution. So a value and its interval cannot come from two formulas. The tests hold
 the formulas against scikit-learn, which is too slow for hundreds of rounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipway.components.lib.delong import area_interval
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.measures import Measure, binary, multiclass, regression
 from shipway.components.lib.task import Target
@@ -30,7 +31,7 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "f1",
         "ece",
     ),
-    "multiclass": ("log_loss", "accuracy", "macro_f1", "auc_ovr"),
+    "multiclass": ("log_loss", "accuracy", "macro_f1", "auc_ovr", "ece"),
     "regression": ("rmse", "mae", "r2", "mape"),
 }
 MAIN_METRIC = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
@@ -81,7 +82,7 @@ def bootstrap_intervals(
     seed: int = 0,
     level: float = LEVEL,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals by the Poisson bootstrap over rows.
+    """Percentile intervals by the Poisson bootstrap over rows; AUC by DeLong (`lib/delong.py`).
 
     Poisson(1) weights stand for drawing rows with replacement (Chamandy et al., Estimating
     Uncertainty for Massive Data Streams, 2012). The interval is widened to hold the value itself:
@@ -103,8 +104,16 @@ def bootstrap_intervals(
         ConfigurationError: a name is no metric of the task.
     """
     measures = _chosen(_measures(target, y, prediction), names or METRIC_NAMES[target.task])
-    draws = _resample(list(measures.values()), len(y), _rounds(target, y, rounds), seed)
     intervals = {}
+    if measures.pop("auc", None) is not None:
+        assert prediction.probabilities is not None
+        known = y >= 0
+        area = area_interval(y[known], prediction.probabilities[known, 1], level)
+        if area is not None:
+            intervals["auc"] = area[1:]
+    if not measures:
+        return intervals
+    draws = _resample(list(measures.values()), len(y), _rounds(target, y, rounds), seed)
     ones = np.ones(len(y))
     for name, values in zip(measures, draws.T, strict=True):
         found = _interval(measures[name](ones), values, level)
@@ -142,6 +151,51 @@ def paired_difference(
     return _interval(
         sign * (pair[0](ones) - pair[1](ones)), sign * (draws[:, 0] - draws[:, 1]), level
     )
+
+
+def paired_differences(
+    target: Target,
+    y: np.ndarray,
+    candidate: "Prediction",
+    others: Mapping[str, "Prediction"],
+    *,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> dict[str, dict[str, Interval]]:
+    """As `paired_difference`, for every metric and several other models under the same weights.
+
+    Returns:
+        By other model and metric; what is undefined is absent.
+    """
+    models = {"": candidate, **others}
+    measures = {name: _measures(target, y, each) for name, each in models.items()}
+    names = METRIC_NAMES[target.task]
+    flat = [measures[model][name] for model in models for name in names]
+    draws = _resample(flat, len(y), _rounds(target, y, rounds), seed)
+    ones = np.ones(len(y))
+    values = np.array([measure(ones) for measure in flat]).reshape(len(models), len(names))
+    draws = draws.reshape(len(draws), len(models), len(names))
+    found: dict[str, dict[str, Interval]] = {}
+    for row, model in enumerate(models):
+        for column, name in enumerate(names) if model else ():
+            sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
+            gain = _interval(
+                sign * (values[0, column] - values[row, column]),
+                sign * (draws[:, 0, column] - draws[:, row, column]),
+                level,
+            )
+            if gain is not None:
+                found.setdefault(model, {})[name] = gain
+    return found
+
+
+def metric_draws(
+    target: Target, y: np.ndarray, prediction: "Prediction", name: str, *, rounds: int, seed: int
+) -> np.ndarray:
+    """A metric under the bootstrap's weights, shape (rounds,); NaN where it is undefined."""
+    measure = _chosen(_measures(target, y, prediction), [name])[name]
+    return _resample([measure], len(y), _rounds(target, y, rounds), seed)[:, 0]
 
 
 def constant_prediction(target: Target, y: np.ndarray) -> "Prediction":

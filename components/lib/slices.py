@@ -72,6 +72,11 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
     return slices
 
 
+def slices_of(test: Path, name: str) -> list[Slice]:
+    """The slices of one column, whatever it holds: ranges of numbers, else its frequent values."""
+    return _slices(test, name, asked=True)
+
+
 def measure_slices(
     slices: Sequence[Slice], held: HeldOut, constant: Prediction
 ) -> list[dict[str, Any]]:
@@ -96,7 +101,7 @@ def measure_slices(
             "n": len(y),
             "metrics": compute_metrics(held.target, y, prediction),
         }
-        if _is_enough(held, y) and main in entry["metrics"]:
+        if is_enough(held.target.task, y) and main in entry["metrics"]:
             ends = bootstrap_intervals(held.target, y, prediction, [main], rounds=ROUNDS).get(main)
             entry["interval"] = list(ends) if ends else None
             gain = paired_difference(
@@ -108,9 +113,9 @@ def measure_slices(
     return measured
 
 
-def _is_enough(held: HeldOut, y: np.ndarray) -> bool:
+def is_enough(task: str, y: np.ndarray) -> bool:
     """Whether resampling tells how sure a figure is: with one positive row, no round doubts it."""
-    if held.target.task == "binary" and min((y == 0).sum(), (y == 1).sum()) < MIN_CLASS_ROWS:
+    if task == "binary" and min((y == 0).sum(), (y == 1).sum()) < MIN_CLASS_ROWS:
         return False
     return len(y) >= MIN_ROWS
 

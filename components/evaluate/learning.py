@@ -1,0 +1,93 @@
+"""Whether more data would help: the same parameters on ever larger samples of the training rows."""
+
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.metrics import MAIN_METRIC, compute_metrics, paired_difference
+from shipway.components.lib.model_package import ModelPackage
+from shipway.components.lib.scoring import Prediction, Scorer
+
+FRACTIONS = (0.25, 0.5, 1.0)
+MIN_ROWS = 400
+HELD = 0.15
+ROUNDS = 150
+PATIENCE = 15
+FAST = 0.15
+BINS = 64
+
+
+def learning_curve(
+    package: ModelPackage,
+    matrix: np.ndarray,
+    y: np.ndarray,
+    test: np.ndarray,
+    held: HeldOut,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Refit on a quarter, a half and all of a training sample, and score the test rows.
+
+    The refits learn faster and with coarser cuts than the model, each alike, so that they cost
+    seconds: the figures are compared with each other, not with the model's.
+
+    Args:
+        package: the model, for its parameters.
+        matrix: features of a sample of the training rows.
+        y: their labels.
+        test: features of the test rows.
+        held: the test rows, scored by the model.
+        seed: draws the samples.
+
+    Returns:
+        A JSON object: metric, points (rows, value), doubling (what the last doubling brought,
+        with its interval), says ("more", "enough" or "unclear"); empty where rows are too few.
+    """
+    if len(y) < MIN_ROWS:
+        return {}
+    main, order = MAIN_METRIC[held.target.task], np.random.default_rng(seed).permutation(len(y))
+    points, said = [], []
+    for fraction in FRACTIONS:
+        rows = order[: int(fraction * len(y))]
+        prediction = _refit(package, matrix[rows], y[rows], test)
+        value = compute_metrics(held.target, held.y, prediction).get(main)
+        if value is not None:
+            points.append({"rows": len(rows), "value": value})
+            said.append(prediction)
+    if len(said) < len(FRACTIONS):
+        return {}
+    gain = paired_difference(held.target, held.y, said[-1], said[-2], main, rounds=100)
+    if gain is None:
+        return {}
+    says = "more" if gain.low > 0 else "enough" if gain.high <= 0 or gain.value <= 0 else "unclear"
+    doubling = {"value": gain.value, "low": gain.low, "high": gain.high}
+    return {"metric": main, "points": points, "doubling": doubling, "says": says}
+
+
+def _refit(
+    package: ModelPackage, matrix: np.ndarray, y: np.ndarray, test: np.ndarray
+) -> Prediction:
+    parameters = dict(package.manifest.get("parameters") or {})
+    parameters |= {"eta": FAST, "max_bin": BINS}
+    if "objective" not in parameters:
+        parameters |= _objective(package)
+    kept = int(len(y) * (1 - HELD))
+    training = xgb.QuantileDMatrix(matrix[:kept], y[:kept], max_bin=BINS)
+    watched = xgb.QuantileDMatrix(matrix[kept:], y[kept:], ref=training, max_bin=BINS)
+    booster = xgb.train(
+        parameters,
+        training,
+        ROUNDS,
+        evals=[(watched, "held")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    return Scorer(booster[: booster.best_iteration + 1], package.signature).score_matrix(test)
+
+
+def _objective(package: ModelPackage) -> dict[str, Any]:
+    if package.signature.task == "multiclass":
+        return {"objective": "multi:softprob", "num_class": len(package.signature.classes)}
+    binary = package.signature.task == "binary"
+    return {"objective": "binary:logistic" if binary else "reg:squarederror"}
