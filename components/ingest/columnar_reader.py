@@ -29,18 +29,18 @@ class ColumnarReader:
         """
         self._objects = objects
         self._format = FORMATS[data_format]
-        self._schemas = [self._schema_of(one) for one in objects]
-        self.names: list[str] = self._schemas[0].names
-        for stored, schema in zip(objects, self._schemas, strict=True):
+        self._schemas = {one.uri: self._schema_of(one) for one in objects}
+        self.names: list[str] = self._schemas[objects[0].uri].names
+        for uri, schema in self._schemas.items():
             if repeated := twice(schema.names):
                 raise DataError(
-                    f"'{stored.uri}' names the column '{repeated[0]}' {repeated[1]} times. Give "
+                    f"'{uri}' names the column '{repeated[0]}' {repeated[1]} times. Give "
                     "each column a name of its own."
                 )
             differing = sorted(set(self.names) ^ set(schema.names))
             if differing:
                 raise DataError(
-                    f"'{stored.uri}' has other columns than '{objects[0].uri}': "
+                    f"'{uri}' has other columns than '{objects[0].uri}': "
                     f"{', '.join(differing[:5])}. All objects of a source need the same columns."
                 )
 
@@ -64,15 +64,15 @@ class ColumnarReader:
 
     def _kind(self, name: str) -> pa.DataType:
         wide: pa.DataType | None = None
-        for stored, schema in zip(self._objects, self._schemas, strict=True):
+        for uri, schema in self._schemas.items():
             raw = schema.field(name).type
             if pa.types.is_null(raw):
                 continue
-            kind = plain(raw, name, stored.uri)
+            kind = plain(raw, name, uri)
             wide = kind if wide is None else joined(wide, kind)
             if wide is None:
                 raise DataError(
-                    f"Column '{name}' holds {raw} in '{stored.uri}' and another type in the "
+                    f"Column '{name}' holds {raw} in '{uri}' and another type in the "
                     "objects before it. Write it in one type."
                 )
         return TEXT if wide is None else wide

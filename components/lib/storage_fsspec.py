@@ -65,13 +65,14 @@ def _place(uri: str) -> tuple[Any, str]:
         DataError: its package is not installed, or nobody knows its scheme.
     """
     import fsspec
+    from fsspec.registry import known_implementations
 
     scheme = uri.split("://", 1)[0]
     try:
         with explained(uri):
             return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
     except ImportError as error:
-        known = fsspec.registry.known_implementations.get(scheme, {})
+        known = known_implementations.get(scheme, {})
         package = known.get("err") or str(error)
         raise DataError(
             f"'{uri}' needs a package that is not installed: {package}. Install it where this step "
@@ -91,16 +92,18 @@ def _listed(uri: str) -> list[StoredObject]:
     with explained(uri):
         system.invalidate_cache()
         if system.isfile(path):
-            found = {path: system.info(path)}
+            names = [path]
         elif fixed_part(path) != path:
-            found = system.glob(path, detail=True)
+            names = [name for name in system.glob(path) if system.isfile(name)]
         else:
-            found, folder = system.find(path, detail=True), path
-    return [
-        _stored(before + name, about)
-        for name, about in found.items()
-        if about["type"] == "file" and (name == path or _is_visible(name, folder))
-    ]
+            names, folder = system.find(path), path
+        # What a listing says of a file's state may differ in form from what the file says.
+        system.invalidate_cache()
+        return [
+            _stored(before + name, system.info(name))
+            for name in names
+            if name == path or _is_visible(name, folder)
+        ]
 
 
 def _is_visible(name: str, folder: str) -> bool:
