@@ -1,24 +1,18 @@
-"""Splitting: the strategy, the three tables, the leakage gate and its page."""
+"""Splitting: the strategy, the three tables, the gate and its page.
+
+Two passes over the rows: one to hash them, one to write them to their splits.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
 from shipway.components.lib.labels import resolve_target
-from shipway.components.lib.tables import (
-    TableSummary,
-    TableWriter,
-    read_batches,
-    read_schema,
-    read_table,
-)
+from shipway.components.lib.tables import read_schema
 from shipway.components.lib.task import Target
 from shipway.components.split.assignment import (
     NAMES,
@@ -27,10 +21,14 @@ from shipway.components.split.assignment import (
     by_group,
     by_hash,
     by_time,
-    row_hashes,
 )
-from shipway.components.split.leakage import find_leaks
-from shipway.components.split.page import Outcome, write_page
+from shipway.components.split.leakage import judge_split
+from shipway.components.split.page import write_page
+from shipway.components.split.repeats import Repeats, find_repeats
+from shipway.components.split.scan import Scan, encoded, read_labels, scan
+from shipway.components.split.subject import Subject
+from shipway.components.split.times import read_times
+from shipway.components.split.writing import written
 
 STRATEGIES = ("auto", "hash", "stratified", "time", "group")
 _log = logging.getLogger(__name__)
@@ -49,6 +47,7 @@ class Request:
         test_fraction: share of rows, above 0; both leave at least 0.1 for training.
         task: auto, binary, multiclass or regression.
         accepted_leaks: columns that the gate may report but not stop for.
+        key_columns: columns that together name what a row is about; no key is in training and test.
     """
 
     label: str
@@ -59,6 +58,7 @@ class Request:
     test_fraction: float = 0.2
     task: str = "auto"
     accepted_leaks: Sequence[str] = field(default_factory=list)
+    key_columns: Sequence[str] = field(default_factory=list)
 
 
 def split(
@@ -71,47 +71,44 @@ def split(
     """Split a Dataset into `paths["train"]`, `["validation"]` and `["test"]`.
 
     Returns:
-        The leakage gate's verdict, and the metadata of each table.
+        The gate's verdict, and the metadata of each table.
 
     Raises:
         ConfigurationError: the request contradicts itself or the table.
         DataError: the rows cannot be split so.
     """
     _check(request, read_schema(dataset).names)
-    labels = read_table(dataset, [request.label]).column(request.label)
-    target = resolve_target(labels, request.task)
+    target, y = _read_label(dataset, request)
     strategy = _strategy(request, target)
-    hashes = _hashes(dataset, request.label)
-    parts = _assign(dataset, request, target, strategy, hashes, labels)
-    _check_parts(labels, target, parts, strategy)
     # Rows of another time or group that are else the same are no news to a model.
-    apart = {"time": request.time_column, "group": request.group_column}.get(strategy)
-    features = _hashes(dataset, request.label, apart) if apart else hashes
-    found = find_leaks(
-        dataset,
-        request.label,
-        target,
-        parts,
-        features,
-        request.accepted_leaks,
-        request.group_column,
-    )
-    summaries = _write(dataset, parts, paths)
-    outcome = Outcome(request.label, target, strategy, parts, labels)
-    write_page(report_path, outcome, found, _periods(dataset, request, strategy, parts))
-    found.save(decision_path)
+    apart = {"time": request.time_column, "group": request.group_column}.get(strategy, "")
+    seen = scan(dataset, request.label, apart, request.key_columns, request.group_column)
+    repeats = find_repeats(seen.features)
+    parts = _assign(dataset, request, target, strategy, seen, repeats, y)
+    _check_parts(y, target, parts, strategy)
+    with written(dataset, parts, paths) as (writers, training, held_out):
+        subject = Subject(
+            dataset, request.label, target, strategy, parts, y, seen, repeats, training.table,
+            training.rows, held_out.table, request.time_column, request.group_column,
+        )  # fmt: skip
+        found = judge_split(subject, request.accepted_leaks)
+        write_page(report_path, subject, found)
+        found.decision.save(decision_path)
+    verdict = found.decision.verdict
+    summaries = {name: writer.summary for name, writer in writers.items() if writer.summary}
     rows = {name: summary.rows for name, summary in summaries.items()}
-    _log.info("split by %s: %s; leakage gate: %s", strategy, rows, found.verdict)
+    _log.info("split by %s: %s; leakage gate: %s", strategy, rows, verdict)
     metadata = {
         name: {**summary.metadata(), "split_strategy": strategy}
         for name, summary in summaries.items()
     }
-    return found.verdict, metadata
+    return verdict, metadata
 
 
-def _hashes(dataset: Path, *but: str) -> np.ndarray:
-    batches = read_batches(dataset)
-    return np.concatenate([row_hashes(pa.Table.from_batches([b]), *but) for b in batches])
+def _read_label(dataset: Path, request: Request) -> tuple[Target, np.ndarray]:
+    labels = read_labels(dataset, request.label)
+    target = resolve_target(labels, request.task)
+    return target, encoded(labels, target)
 
 
 def _check(request: Request, names: Sequence[str]) -> None:
@@ -127,6 +124,12 @@ def _check(request: Request, names: Sequence[str]) -> None:
                 f"{parameter}='{name}' is no column of the table.{nearest(name, names)} It may "
                 "have been excluded."
             )
+    for parameter in ("accepted_leaks", "key_columns"):
+        for name in getattr(request, parameter):
+            if name not in names:
+                raise ConfigurationError(
+                    f"{parameter} names '{name}', which is no column.{nearest(name, names)}"
+                )
     for strategy in ("time", "group"):
         if request.strategy == strategy and not getattr(request, f"{strategy}_column"):
             raise ConfigurationError(
@@ -159,20 +162,22 @@ def _assign(
     request: Request,
     target: Target,
     strategy: str,
-    hashes: np.ndarray,
-    labels: pa.ChunkedArray,
+    seen: Scan,
+    repeats: Repeats,
+    y: np.ndarray,
 ) -> np.ndarray:
     shares = (request.validation_fraction, request.test_fraction)
-    if strategy in ("time", "group"):
-        name = request.time_column if strategy == "time" else request.group_column
-        column = read_table(dataset, [name]).column(name)
-        return (by_time if strategy == "time" else by_group)(column, name, *shares)
+    if strategy == "time":
+        times = read_times(dataset, request.time_column)
+        return by_time(times, request.time_column, *shares)
+    if strategy == "group":
+        return by_group(seen.groups, request.group_column, *shares)
     if strategy == "stratified":
-        return by_class(hashes, labels, target, *shares)
-    return by_hash(hashes, *shares)
+        return by_class(seen.hashes, y, repeats, target, *shares)
+    return by_hash(seen.hashes, *shares)
 
 
-def _check_parts(labels: pa.ChunkedArray, target: Target, parts: np.ndarray, strategy: str) -> None:
+def _check_parts(y: np.ndarray, target: Target, parts: np.ndarray, strategy: str) -> None:
     for part, name in enumerate(NAMES):
         if not (parts == part).any():
             raise DataError(
@@ -182,39 +187,10 @@ def _check_parts(labels: pa.ChunkedArray, target: Target, parts: np.ndarray, str
             )
     if target.task == "regression":
         return
-    trained = np.bincount(target.encode(labels)[parts == TRAIN], minlength=len(target.classes))
+    trained = np.bincount(y[parts == TRAIN], minlength=len(target.classes))
     absent = [target.classes[code] for code in np.flatnonzero(trained == 0)]
     if absent:
         raise DataError(
             f"Class '{absent[0]}' of the label has no row in the training split (by {strategy}). "
             "Use split_strategy='stratified', or bring more rows of it."
         )
-
-
-def _write(dataset: Path, parts: np.ndarray, paths: Mapping[str, Path]) -> dict[str, TableSummary]:
-    """Stream the rows to their splits: all three are whole, or none is there."""
-    schema = read_schema(dataset)
-    writers = {name: TableWriter(paths[name], schema) for name in NAMES}
-    start = 0
-    with ExitStack() as stack:
-        for writer in writers.values():
-            stack.enter_context(writer)
-        for batch in read_batches(dataset):
-            mine = parts[start : start + batch.num_rows]
-            start += batch.num_rows
-            for part, name in enumerate(NAMES):
-                writers[name].write(batch.filter(pa.array(mine == part)))
-    return {name: writer.summary for name, writer in writers.items() if writer.summary}
-
-
-def _periods(
-    dataset: Path, request: Request, strategy: str, parts: np.ndarray
-) -> list[list[object]]:
-    """First and last time of each split by time."""
-    if strategy != "time":
-        return []
-    column = read_table(dataset, [request.time_column]).column(request.time_column)
-    bounds = [pc.min_max(column.filter(pa.array(parts == part))) for part in range(len(NAMES))]
-    return [
-        [name, str(one["min"]), str(one["max"])] for name, one in zip(NAMES, bounds, strict=True)
-    ]

@@ -1,72 +1,97 @@
-"""The page of a split: sizes, classes, times, and what the leakage gate found."""
+"""The page of a split: the verdict, what to do, the findings, then sizes, classes and times."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from shipway.components.lib.decision import Decision
+from shipway.components.lib.decision import Rule
+from shipway.components.lib.kinds import is_number
 from shipway.components.lib.reports import Report
-from shipway.components.lib.task import Target
 from shipway.components.split.assignment import NAMES
+from shipway.components.split.leakage import Findings
+from shipway.components.split.subject import Subject
+from shipway.components.split.times import read_times
+
+MAX_ACTIONS = 8
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A split.
-
-    Attributes:
-        label: the column to predict.
-        target: its task.
-        strategy: how the rows were split.
-        parts: each row's split, shape (n,).
-        labels: each row's label.
-    """
-
-    label: str
-    target: Target
-    strategy: str
-    parts: np.ndarray
-    labels: pa.ChunkedArray
-
-
-def write_page(
-    path: Path, outcome: Outcome, found: Decision, periods: Sequence[Sequence[object]]
-) -> None:
+def write_page(path: Path, subject: Subject, found: Findings) -> None:
     """Write the page.
 
     Args:
         path: where to.
-        outcome: the split.
-        found: what the leakage gate decided.
-        periods: name, first and last time of each split by time.
+        subject: the table, as it was split.
+        found: what the gate decided, and its evidence.
     """
-    parts = outcome.parts
-    clean = f"{len(parts):,} rows, split: {outcome.strategy}. No column gives the label away."
-    lead = found.failures[0].sentence if found.failures else clean
-    report = Report(f"Split and leakage of '{outcome.label}'", lead, found.verdict)
-    report.add_decision(found)
-    sizes = np.bincount(parts, minlength=len(NAMES))
-    rows = zip(NAMES, sizes.tolist(), sizes / len(parts), strict=True)
-    report.add_table(
-        "Sizes", ["split", "rows", "share"], [[name, size, f"{s:.1%}"] for name, size, s in rows]
+    decision = found.decision
+    report = Report(
+        f"Split and leakage of '{subject.label}'", _lead(subject, found), decision.verdict
     )
-    if periods:
-        report.add_table("Times", ["split", "first", "last"], periods)
-    if outcome.target.task == "regression":
-        report.add_table("The label", ["split", "mean", "least", "most"], _values(outcome))
-    else:
-        report.add_table("Share of each class", ["class", *NAMES], _shares(outcome, sizes))
+    urgent = [*decision.failures, *decision.warnings]
+    if urgent:
+        report.add_text("What to do", _actions(urgent))
+    report.add_decision(decision)
+    _add_sizes(report, subject)
+    _add_quality(report, found)
     report.save(path)
 
 
-def _shares(outcome: Outcome, sizes: np.ndarray) -> list[list[object]]:
-    classes = outcome.target.classes
-    codes = outcome.target.encode(outcome.labels)
+def _lead(subject: Subject, found: Findings) -> str:
+    stops, warnings = found.decision.failures, found.decision.warnings
+    if stops:
+        more = f" {len(stops) - 1} more stop it too." if len(stops) > 1 else ""
+        return f"{stops[0].sentence}{more}"
+    clean = f"{subject.rows:,} rows, split: {subject.strategy}. No column gives the label away"
+    if warnings:
+        them = "finding is" if len(warnings) == 1 else "findings are"
+        return f"{clean}; {len(warnings)} {them} worth a look."
+    return f"{clean}."
+
+
+def _actions(rules: list[Rule]) -> str:
+    """The sentences of the rules, stops first, each cut to one line of a list."""
+    lines = [f"- {'Stops' if r.verdict == 'fail' else 'Look'}: {r.sentence}" for r in rules]
+    more = len(lines) - MAX_ACTIONS
+    hidden = [f"- {more} more are in the table below."] if more > 0 else []
+    return "\n".join([*lines[:MAX_ACTIONS], *hidden])
+
+
+def _add_sizes(report: Report, subject: Subject) -> None:
+    sizes = np.bincount(subject.parts, minlength=len(NAMES))
+    rows = zip(NAMES, sizes.tolist(), sizes / subject.rows, strict=True)
+    report.add_table(
+        "Sizes", ["split", "rows", "share"], [[name, size, f"{s:.1%}"] for name, size, s in rows]
+    )
+    if subject.strategy == "time":
+        report.add_table("Times", ["split", "first", "last"], _periods(subject))
+    if subject.target.task == "regression":
+        report.add_table("The label", ["split", "mean", "least", "most"], _values(subject))
+    else:
+        report.add_table("Share of each class", ["class", *NAMES], _shares(subject, sizes))
+
+
+def _periods(subject: Subject) -> list[list[object]]:
+    """First and last time of each split, as written where it is a number."""
+    times = read_times(subject.dataset, subject.time_column)
+    plain = is_number(subject.training.schema.field(subject.time_column).type)
+    return [
+        [name, *(_moment(one, plain) for one in (times[rows].min(), times[rows].max()))]
+        for name, rows in ((name, subject.parts == part) for part, name in enumerate(NAMES))
+    ]
+
+
+def _moment(value: float, plain: bool) -> str:
+    if plain:
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=float(value))
+    return moment.isoformat(" ", "seconds")
+
+
+def _shares(subject: Subject, sizes: np.ndarray) -> list[list[object]]:
+    classes = subject.target.classes
     counts = [
-        np.bincount(codes[outcome.parts == part], minlength=len(classes))
+        np.bincount(subject.y[subject.parts == part], minlength=len(classes))
         for part in range(len(NAMES))
     ]
     return [
@@ -75,9 +100,29 @@ def _shares(outcome: Outcome, sizes: np.ndarray) -> list[list[object]]:
     ]
 
 
-def _values(outcome: Outcome) -> list[list[object]]:
-    y = outcome.target.encode(outcome.labels).astype(np.float64)
-    return [
-        [name, float(y[rows].mean()), float(y[rows].min()), float(y[rows].max())]
-        for name, rows in ((name, outcome.parts == part) for part, name in enumerate(NAMES))
-    ]
+def _values(subject: Subject) -> list[list[object]]:
+    rows = []
+    for part, name in enumerate(NAMES):
+        y = subject.y[subject.parts == part]
+        rows.append([name, float(y.mean(dtype=np.float64)), float(y.min()), float(y.max())])
+    return rows
+
+
+def _add_quality(report: Report, found: Findings) -> None:
+    """The evidence behind the screens of the labels and of odd rows, where they found any."""
+    noise, odd = found.noise, found.outliers
+    if noise and noise.rule.verdict != "pass":
+        report.add_table(
+            "Suspected labels, by class", ["given", "likely", "rows", "of the given"], noise.pairs,
+            "Counted by confident learning over out-of-fold predictions of training rows.",
+        )  # fmt: skip
+        report.add_table(
+            "The surest suspects", ["row", "given", "likely", "confidence"], noise.suspects,
+            "Rows are counted from 0 in the order of the dataset.",
+        )  # fmt: skip
+    if odd and odd.rows:
+        report.add_table("What makes rows odd", ["feature", "rows"], odd.columns)
+        report.add_table(
+            "The oddest rows", ["row", "score", "feature", "how far"], odd.rows,
+            "By an isolation forest over training rows; rows are counted from 0.",
+        )  # fmt: skip

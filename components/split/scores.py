@@ -1,156 +1,25 @@
-"""How well one column by itself predicts the label, on rows that it was not fitted on.
+"""What one column, or two of them together, tell of the label."""
 
-A small tree is grown for each column: it finds thresholds, ranges and gaps of missing values alike.
-"""
-
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.task import Target
+from shipway.components.split.judge import Judge, Score
 
-DEPTH, REGRESSION_DEPTH = 4, 8
 FEW_ROWS = 2_000
-FOLDS = 5
-SUSPICIOUS = 0.9
-BINS = 32
-MAX_DIVISORS = 50
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a column, or its ratio to another, tells of the label.
-
-    Attributes:
-        column: the raw column.
-        value: AUC (mean over the classes), or R2 of a regression.
-        proven: the value less two standard errors, so that few rows prove little.
-        rows: rows that were predicted.
-        divisor: the column that it was divided by.
-    """
-
-    column: str
-    value: float
-    proven: float
-    rows: int
-    divisor: str = ""
-
-
-class Judge:
-    """Scores features: fitted on training rows, judged on validation rows.
-
-    Where those are few, both together are judged fold by fold, as a small share proves nothing.
-    """
-
-    def __init__(self, target: Target, training: pa.ChunkedArray, held_out: pa.ChunkedArray):
-        """Take the labels of both samples."""
-        self._target = target
-        self._known, self._truth = target.encode(training), target.encode(held_out)
-        self._folded = len(held_out) < FEW_ROWS
-        if self._folded:
-            self._truth = np.concatenate([self._known, self._truth])
-            self._folds = np.random.default_rng(0).permutation(len(self._truth)) % FOLDS
-        counts = np.bincount(self._truth, minlength=2) if target.classes else np.array([0])
-        self._rarest = int(counts.min())
-
-    @property
-    def rows(self) -> int:
-        """Rows that are predicted."""
-        return len(self._truth)
-
-    @property
-    def _judged_classes(self) -> range:
-        """Codes of the classes whose AUC is taken: of two, one says all."""
-        return range(1 if self._target.task == "binary" else 0, len(self._target.classes))
-
-    def is_suspicious(self, known: np.ndarray) -> bool:
-        """Whether bins of one feature tell enough of the label to grow trees; shape (n, k).
-
-        It looks at the rows that it bins, so it errs to the side of growing one.
-        """
-        return any(self._binned_value(feature) >= SUSPICIOUS for feature in known.T)
-
-    def _binned_value(self, feature: np.ndarray) -> float:
-        codes = _bins(feature)
-        counts = np.maximum(np.bincount(codes), 1)
-        if self._target.task == "regression":  # of ranks, as bins say little of a long tail
-            ranks = np.argsort(np.argsort(self._known, kind="stable")).astype(np.float64)
-            means = np.bincount(codes, weights=ranks) / counts
-            return _r2(ranks, means[codes])
-        values = []
-        for code in self._judged_classes:
-            positive = self._known == code
-            shares = np.bincount(codes, weights=positive) / counts
-            values.append(_auc(positive, shares[codes]))
-        return float(np.mean(values))
-
-    def score(self, known: np.ndarray, asked: np.ndarray, column: str, divisor: str = "") -> Score:
-        """Score some features of the training sample and the held-out one, float of (n, k)."""
-        if self._folded:
-            rows = np.vstack([known, asked])
-            predicted = np.empty((self.rows, max(len(self._target.classes), 1)))
-            for fold in range(FOLDS):
-                out = self._folds == fold
-                predicted[out] = self._predict(rows[~out], self._truth[~out], rows[out])
-        else:
-            predicted = self._predict(known, self._known, asked)
-        if self._target.task == "regression":
-            value = _r2(self._truth, predicted[:, 0])
-            return Score(column, value, value, self.rows, divisor)
-        areas = [_auc(self._truth == code, predicted[:, code]) for code in self._judged_classes]
-        value = float(np.mean(areas))
-        # As for the upper bound of J. A. Hanley and B. J. McNeil, Radiology 143(1), 1982: the error
-        # of a share among the rarest class, and never that of certainty.
-        spread = max(value * (1 - value), 1 / self.rows)
-        proven = value - 2 * float(np.sqrt(spread / max(self._rarest, 1)))
-        return Score(column, value, proven, self.rows, divisor)
-
-    def _predict(self, rows: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-        leaf = max(5, len(y) // 1000)
-        rows, asked = (np.ascontiguousarray(x, dtype=np.float32) for x in (rows, asked))
-        tree: Any
-        if self._target.task == "regression":
-            tree = DecisionTreeRegressor(
-                max_depth=REGRESSION_DEPTH, min_samples_leaf=leaf, random_state=0
-            )
-            return np.asarray(tree.fit(rows, y).predict(asked))[:, None]
-        tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=leaf, random_state=0)
-        tree.fit(rows, y)
-        result = np.zeros((len(asked), len(self._target.classes)))
-        result[:, tree.classes_] = tree.predict_proba(asked)
-        return result
-
-
-def _bins(feature: np.ndarray) -> np.ndarray:
-    """Codes of bins of about equal rows, equal values together, missing ones apart."""
-    finite = np.sort(feature[~np.isnan(feature)])
-    if not len(finite):
-        return np.zeros(len(feature), dtype=np.int64)
-    edges = np.unique(finite[np.linspace(0, len(finite) - 1, BINS + 1).astype(int)])
-    codes = np.searchsorted(edges, feature, side="right")
-    return np.where(np.isnan(feature), len(edges) + 1, codes)
-
-
-def _auc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve, ties counted half; 0.5 where a class has no row."""
-    _, codes = np.unique(scores, return_inverse=True)
-    hits = np.bincount(codes, weights=positive)
-    misses = np.bincount(codes) - hits
-    pairs = hits.sum() * misses.sum()
-    below = np.cumsum(misses) - misses / 2
-    return float((hits * below).sum() / pairs) if pairs else 0.5
-
-
-def _r2(truth: np.ndarray, predicted: np.ndarray) -> float:
-    spread = float(((truth - truth.mean(dtype=np.float64)) ** 2).sum(dtype=np.float64))
-    error = float(((truth - predicted) ** 2).sum(dtype=np.float64))
-    return 1 - error / spread if spread else 0.0
+MAX_NUMBERS = 20
+MAX_TREES = 12
+HINT = 0.95
+WORDS = (
+    "'{0}' divided by '{1}'",
+    "'{1}' divided by '{0}'",
+    "'{0}' less '{1}'",
+    "'{0}' plus '{1}'",
+    "'{0}' times '{1}'",
+)
 
 
 def column_scores(
@@ -167,34 +36,55 @@ def column_scores(
     return sorted(scores, key=lambda score: -score.value)
 
 
-def ratio_scores(
-    plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table, singles: list[Score]
+def pair_scores(
+    plan: FeaturePlan, judge: Judge, training: pa.Table, held_out: pa.Table, but: Collection[str]
 ) -> list[Score]:
-    """Strong numbers in proportion to each other one: some labels are such a share by definition.
+    """Pairs of numbers that tell far more than each alone: labels are made of such, by a threshold.
+
+    Args:
+        plan: of the columns.
+        judge: of both samples.
+        training: the rows that scores are fitted on.
+        held_out: the rows that are predicted.
+        but: columns that tell enough alone.
 
     Returns:
-        The best ratio of each of the three strongest columns.
+        The best pair of each column that has one, under the name of its stronger column.
     """
     if plan.target.task == "regression":
         return []
+    few = np.linspace(0, training.num_rows - 1, min(FEW_ROWS, training.num_rows)).astype(int)
     plain = [column.name for column in plan.columns if column.kind == "number"]
-    found = []
-    for strong in [one for one in singles if one.column in plain and one.value >= SUSPICIOUS][:3]:
-        name, ratios = strong.column, []
-        for other in [one for one in plain if one != name][:MAX_DIVISORS]:
-            known, asked = (_ratio(rows, name, other) for rows in (training, held_out))
-            if judge.is_suspicious(known):
-                ratios.append(judge.score(known, asked, name, other))
-        if ratios:
-            found.append(max(ratios, key=lambda score: score.value))
-    return found
+    values = {name: numbers(training.column(name)) for name in plain}
+    alone = {name: judge.binned_value(values[name][few], few) for name in plain}
+    names = sorted((n for n in plain if n not in but), key=lambda n: -alone[n])[:MAX_NUMBERS]
+    hints = []
+    for index, strong in enumerate(names):
+        for other in names[index + 1 :]:
+            for place, made in enumerate(_made(values[strong][few], values[other][few])):
+                hint = judge.binned_value(made, few)
+                if hint >= HINT and hint > alone[strong]:
+                    hints.append((round(hint, 2), -place, strong, other))
+    best: dict[str, Score] = {}
+    for _, place, strong, other in sorted(hints, reverse=True)[:MAX_TREES]:
+        if strong in best and other in best:
+            continue
+        known, asked = (
+            list(_made(*(numbers(rows.column(name)) for name in (strong, other))))[-place][:, None]
+            for rows in (training, held_out)
+        )
+        words = WORDS[-place].format(strong, other)
+        score = judge.score(known.astype(np.float32), asked.astype(np.float32), strong, words)
+        if strong not in best or score.value > best[strong].value:
+            best[strong] = score
+    return list(best.values())
 
 
-def _ratio(rows: pa.Table, name: str, other: str) -> np.ndarray:
-    above, below = numbers(rows.column(name)), numbers(rows.column(other))
+def _made(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
+    """What may be made of two columns, in the order of `WORDS`; NaN for what is not finite."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = (above / below).astype(np.float32)
-    return np.where(np.isfinite(ratio), ratio, np.nan)[:, None]
+        for made in (a / b, b / a, a - b, a + b, a * b):
+            yield np.where(np.isfinite(made), made, np.nan)
 
 
 def identifier_scores(

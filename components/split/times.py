@@ -1,0 +1,115 @@
+"""Columns of moments as seconds: timestamps, dates, ISO 8601 text, and numbers of seconds."""
+
+import datetime
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shipway.components.lib.columns import numbers
+from shipway.components.lib.errors import DataError
+from shipway.components.lib.kinds import is_moment, is_number, is_text, kind_of
+from shipway.components.lib.words import parse_moment
+from shipway.components.split.scan import read_column
+
+EPOCHS = ((1e8, 4e9, 1.0), (1e11, 4e12, 1e3), (1e14, 4e15, 1e6))
+_NAMES_A_TIME = re.compile(r"time|date|stamp|epoch|(_|^)(at|on|ts)$", re.IGNORECASE)
+
+
+def read_times(dataset: Path, name: str) -> np.ndarray:
+    """The column that orders rows in time, batch by batch; float64 of shape (n,).
+
+    Raises:
+        DataError: a time is missing or is none.
+    """
+    pieces, missing = [], 0
+    rows = 0
+    for column in read_column(dataset, name):
+        rows += len(column)
+        missing += column.null_count
+        if not missing:
+            pieces.append(_ordering(column, name))
+    if missing:
+        raise DataError(
+            f"Column '{name}' orders the rows in time but is missing in {missing:,} of "
+            f"{rows:,} rows. Fill it, or leave those rows out."
+        )
+    return np.concatenate(pieces)
+
+
+def _ordering(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    if is_moment(column.type):
+        return _seconds(column)
+    if is_number(column.type):
+        return numbers(column)
+    if is_text(column.type):
+        seconds, wrong = text_seconds(column)
+        if wrong is None:
+            return seconds
+        raise DataError(
+            f"Column '{name}' orders the rows in time, but {wrong!r} is no time. Write times as "
+            "2024-05-31T12:00:00, or choose another time_column."
+        )
+    raise DataError(f"Column '{name}' is of type {column.type}, which is no time.")
+
+
+def _seconds(column: pa.ChunkedArray) -> np.ndarray:
+    whole = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    return numbers(whole) / 1e6
+
+
+def text_seconds(column: pa.ChunkedArray) -> tuple[np.ndarray, str | None]:
+    """Seconds since 1970 of times in text, NaN for none; and the first text that is no time.
+
+    A time without a zone is taken as UTC.
+    """
+    for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
+        try:  # Arrow reads whole columns of one way of writing, and that is nearly all there are
+            return _seconds(column.cast(kind)), None
+        except pa.ArrowInvalid:
+            continue
+    encoded = pc.dictionary_encode(column)
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    texts = encoded.dictionary.to_pylist()
+    moments = [parse_moment(text) for text in texts]
+    values = np.array([*map(_stamp, moments), np.nan])
+    wrong = next((t for t, m in zip(texts, moments, strict=True) if m is None), None)
+    codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    return values[codes], wrong
+
+
+def _stamp(moment: datetime.datetime | None) -> float:
+    if moment is None:
+        return float("nan")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def moments(name: str, column: pa.ChunkedArray) -> np.ndarray | None:
+    """Seconds since 1970 where a column plainly holds moments, else None; NaN for a missing one.
+
+    Numbers count where all of them are seconds, milli- or microseconds of the years 1973 to 2096
+    and the column is named like a time: codes have as many digits.
+    """
+    if is_moment(column.type):
+        return _seconds(column)
+    if is_number(column.type) and _NAMES_A_TIME.search(name):
+        values = numbers(column)
+        known = values[~np.isnan(values)]
+        for low, high, unit in EPOCHS:
+            if len(known) and known.min() >= low and known.max() <= high:
+                return values / unit
+        return None
+    if is_text(column.type) and kind_of(column)[0] == "datetime":
+        return text_seconds(column)[0]
+    return None
+
+
+def day(seconds: float) -> str:
+    """A moment as a date; the number itself where it is none."""
+    try:
+        return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d}"
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:g}"
