@@ -12,24 +12,21 @@ import numpy as np
 import xgboost as xgb
 
 from shipway.components.lib.calibration import Calibrator, fit_calibrator
+from shipway.components.lib.constraints import Constraints, constraint_parameters
+from shipway.components.lib.devices import chosen_device
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
+from shipway.components.lib.parameters import Settings, settings_for
 from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.signature import Signature, signature_of
 from shipway.components.lib.tables import read_table
 from shipway.components.train.baseline import baseline_of
-from shipway.components.train.boosting import (
-    Constraints,
-    boost,
-    chosen_device,
-    constraint_parameters,
-)
+from shipway.components.train.boosting import boost
 from shipway.components.train.golden import golden_rows
 from shipway.components.train.page import write_page
-from shipway.components.train.parameters import Settings, settings_for
 from shipway.components.train.threshold import best_threshold
 
 _log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import xgboost as xgb
 
 from shipway.components.lib import charts
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.parameters import Settings
 from shipway.components.lib.reports import Report
 from shipway.components.lib.signature import Signature
-from shipway.components.train.parameters import Settings
 
 TOP = 20
 

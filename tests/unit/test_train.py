@@ -9,11 +9,11 @@ import pytest
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.model_package import check_golden, load_package
+from shipway.components.lib.parameters import settings_for
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
 from shipway.components.train.logic import Request, Trained, train
-from shipway.components.train.parameters import settings_for
 from shipway.components.train.threshold import best_threshold
 
 QUICK = {"num_boost_round": 40.0, "early_stopping_rounds": 5.0, "eta": 0.2, "nthread": 1.0}

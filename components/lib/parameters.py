@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.objectives import COVERAGE, VARIANCE_POWER, objective_of
 from shipway.components.lib.response import Response
 from shipway.components.lib.task import Target
-from shipway.components.train.objectives import COVERAGE, VARIANCE_POWER, objective_of
 
 INTEGERS = {"max_depth", "max_leaves", "max_bin", "num_parallel_tree", "nthread"}
 NUMBERS = {

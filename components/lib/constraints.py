@@ -1,0 +1,73 @@
+"""What trees may not do, said by raw column and told to XGBoost by feature."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.features import FeaturePlan
+
+ORDERED = ("number", "text_number", "boolean")
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What the trees may not do.
+
+    Attributes:
+        monotone: 1 (may only rise with the column) or -1 (only fall), by raw column.
+        interaction: groups of raw columns; a path of a tree stays within one of them.
+    """
+
+    monotone: Mapping[str, float] = field(default_factory=dict)
+    interaction: Sequence[Sequence[str]] = field(default_factory=list)
+
+
+def safe_names(plan: FeaturePlan) -> list[str]:
+    """Names of the features for XGBoost, which refuses some signs; the plan keeps the true ones."""
+    return [f"f{index}" for index in range(len(plan.feature_names))]
+
+
+def constraint_parameters(plan: FeaturePlan, constraints: Constraints) -> dict[str, Any]:
+    """XGBoost's parameters of constraints that are given by raw column.
+
+    Raises:
+        ConfigurationError: a column is not used, or has no order that could be held to.
+    """
+    found: dict[str, Any] = {}
+    columns = {column.name: column for column in plan.columns}
+    for name in [
+        *constraints.monotone,
+        *(one for group in constraints.interaction for one in group),
+    ]:
+        if name not in columns:
+            raise ConfigurationError(
+                f"A constraint names '{name}', which is no column that the model uses."
+                f"{nearest(name, list(columns))}"
+            )
+    if constraints.monotone:
+        signs = []
+        for column in plan.columns:
+            sign = constraints.monotone.get(column.name, 0)
+            if sign not in (-1, 0, 1):
+                raise ConfigurationError(
+                    f"monotone_constraints: '{column.name}' must be 1 or -1, not {sign:g}."
+                )
+            if sign and column.kind not in ORDERED:
+                raise ConfigurationError(
+                    f"monotone_constraints names '{column.name}', which is used as {column.kind}: "
+                    "only numbers can be held to an order."
+                )
+            signs += [int(sign)] * len(column.outputs)
+        found["monotone_constraints"] = tuple(signs)
+    if constraints.interaction:
+        names = iter(safe_names(plan))
+        features = {
+            column.name: list(islice(names, len(column.outputs))) for column in plan.columns
+        }
+        found["interaction_constraints"] = [
+            [feature for name in group for feature in features[name]]
+            for group in constraints.interaction
+        ]
+    return found

@@ -1,0 +1,36 @@
+"""How much each row counts in training."""
+
+import numpy as np
+import pyarrow as pa
+
+from shipway.components.lib.columns import numbers
+from shipway.components.lib.errors import DataError
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.kinds import is_number
+
+
+def row_weights(
+    plan: FeaturePlan, rows: pa.Table, y: np.ndarray, balance: bool
+) -> np.ndarray | None:
+    """Weights of rows: of the plan's weight column, times the inverse share of each row's class.
+
+    Raises:
+        DataError: a weight is missing, negative or no number, or all are zero.
+    """
+    weights = None
+    if name := plan.weight_column:
+        if name not in rows.column_names or not is_number(rows.schema.field(name).type):
+            raise DataError(f"The weight column '{name}' is not there, or holds no numbers.")
+        weights = numbers(rows.column(name))
+        wrong = ~(weights >= 0) | np.isinf(weights)
+        if wrong.any() or not weights.any():
+            raise DataError(
+                f"The weight column '{name}' must hold finite numbers of 0 or more, and one above "
+                f"0; {int(wrong.sum()):,} of {len(weights):,} rows do not. Correct them."
+            )
+    if balance and plan.target.classes:
+        counts = np.bincount(y, weights=weights, minlength=len(plan.target.classes))
+        shares = counts.sum() / (len(counts) * np.maximum(counts, 1e-12))
+        balanced = shares[y]
+        weights = balanced if weights is None else weights * balanced
+    return weights
