@@ -25,12 +25,16 @@ class Comparison:
         version: of the champion; empty when there is none.
         candidate: metrics by name.
         champion: metrics by name, on the same rows.
+        mine: the test rows, scored by the candidate.
+        theirs: the same rows, scored by the champion.
     """
 
     rule: Rule
     version: str = ""
     candidate: dict[str, float] | None = None
     champion: dict[str, float] | None = None
+    mine: HeldOut | None = None
+    theirs: HeldOut | None = None
 
 
 def compare(candidate: ModelPackage, test: Path, model_name: str, model_store: str) -> Comparison:
@@ -80,7 +84,7 @@ def _compare(
         return _refused(version, f"cannot be scored on these test rows: {error} {cure}")
     rule = _change_rule(mine, theirs, version)
     both = [compute_metrics(each.target, each.y, each.prediction) for each in (mine, theirs)]
-    return Comparison(rule, version, *both)
+    return Comparison(rule, version, both[0], both[1], mine, theirs)
 
 
 def _difference_of_kind(candidate: ModelPackage, champion: ModelPackage) -> str:

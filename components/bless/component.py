@@ -19,6 +19,7 @@ def bless_model(
     model_store: str = "",
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
+    gates_uri: str = "",
 ) -> str:
     """Decide whether a model may be registered: by bounds, and against the champion.
 
@@ -32,6 +33,7 @@ def bless_model(
         model_store: Directory or gs:// prefix of the model store; empty compares with nothing.
         minimum_metrics: Inclusive lower bounds by metric; without any, better than a constant.
         maximum_metrics: Inclusive upper bounds by metric.
+        gates_uri: File of gate rules and overrides (gates.yaml), or its text.
 
     Returns:
         "blessed" or "rejected".
@@ -50,6 +52,7 @@ def bless_model(
         model_store=model_store,
         minimum_metrics=minimum_metrics,
         maximum_metrics=maximum_metrics,
+        gates_uri=gates_uri,
     )
     decision.metadata["verdict"] = verdict
     return verdict

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from shipway.components.bless.champion import Comparison, compare
+from shipway.components.bless.evidence import Evidence
+from shipway.components.bless.gates import read_gates
+from shipway.components.bless.judge import gate_rules, overridden
 from shipway.components.bless.rules import bound_rules, default_rules, identity_rule, unseen_rule
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.errors import ConfigurationError
@@ -31,12 +34,14 @@ def bless(
     model_store: str = "",
     minimum_metrics: Mapping[str, float] | None = None,
     maximum_metrics: Mapping[str, float] | None = None,
+    gates_uri: str = "",
 ) -> str:
     """Decide whether a model may be registered.
 
-    Absolute rules: the bounds that were given, or else that the model is better than a constant and
-    that no slice collapses. Change rule: not worse than the champion beyond chance, on the same
-    rows. What cannot be measured fails.
+    Absolute rules: the bounds that were given, or else that the model is better than a constant,
+    not far worse than a linear model, and that no slice collapses; and what a rules file adds.
+    Change rule: not worse than the champion beyond chance, on the same rows. What cannot be
+    measured fails.
 
     Args:
         evaluation: JSON file of the evaluation.
@@ -48,25 +53,32 @@ def bless(
         model_store: URI of the model store; empty skips the change rule.
         minimum_metrics: inclusive lower bounds by metric.
         maximum_metrics: inclusive upper bounds by metric.
+        gates_uri: path, URI or text of a rules file (`gates.py`).
 
     Returns:
         "blessed" or "rejected".
 
     Raises:
-        ConfigurationError: the evaluation is not readable, or a bound is not a number.
+        ConfigurationError: the evaluation or the rules file is not readable, or a bound is not a
+            number.
         ModelPackageError: the package is damaged or of another version.
         StoreError: the model store cannot be read.
     """
+    gates = read_gates(gates_uri)
     measured = _read(evaluation)
     package = load_package(model)
     minimum = _bounds("minimum_metrics", minimum_metrics)
     maximum = _bounds("maximum_metrics", maximum_metrics)
     rules = [identity_rule(measured, package.digest, count_rows(test))]
-    given = bool(minimum or maximum)
-    rules += bound_rules(measured, minimum, maximum) if given else default_rules(measured)
+    rules += bound_rules(measured, minimum, maximum)
+    if gates.defaults and not (minimum or maximum):
+        rules += default_rules(measured)
     rules += unseen_rule(measured)
     comparison = compare(package, test, model_name, model_store)
-    decided = Decision("model", f"{model_name} {package.digest[:12]}", [*rules, comparison.rule])
+    rules.append(comparison.rule)
+    rules += gate_rules(gates.rules, Evidence(measured, package, test, comparison))
+    rules = overridden(rules, gates.overrides)
+    decided = Decision("model", f"{model_name} {package.digest[:12]}", rules)
     verdict = "blessed" if decided.verdict == "pass" else "rejected"
     _write_page(report, decided, verdict, measured, comparison)
     decided.save(decision)

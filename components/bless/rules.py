@@ -11,6 +11,7 @@ from shipway.components.lib.metrics import METRIC_NAMES
 MIN_ROWS = 30
 MIN_CLASS_ROWS = 5
 MIN_SLICE_ROWS = 50
+LOSS_OF_GAIN = 0.1
 
 
 def identity_rule(evaluation: Mapping[str, Any], digest: str, rows: int) -> Rule:
@@ -74,8 +75,13 @@ def _bound_rule(
 
 
 def default_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
-    """The rules without bounds: rows enough, better than a constant, no slice collapses."""
-    return [rows_rule(evaluation), baseline_rule(evaluation), *slice_rules(evaluation)]
+    """The rules without bounds: rows enough, better than baselines, no slice collapses."""
+    return [
+        rows_rule(evaluation),
+        baseline_rule(evaluation),
+        linear_rule(evaluation),
+        *slice_rules(evaluation),
+    ]
 
 
 def rows_rule(evaluation: Mapping[str, Any]) -> Rule:
@@ -125,9 +131,45 @@ def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
     return Rule("better_than_constant", verdict, text, gain["value"], "> 0", "", rows, interval)
 
 
+def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
+    """Whether the trees earn their keep: against a linear model on the same features and rows.
+
+    Better beyond chance passes. As good, or worse by little, is a warning: the simpler model would
+    do, but nobody is harmed by the trees. It fails where the model loses, beyond chance, more than
+    a tenth of what the linear model gains over the constant: then something is wrong with it.
+    """
+    name, main, rows = "better_than_linear", evaluation["main_metric"], evaluation["rows"]
+    gain = (evaluation.get("gains") or {}).get("linear", {}).get(main)
+    if not gain or not _is_measured(gain):
+        text = (
+            "No linear model was fitted to compare with. Give the evaluation the training rows, "
+            "and test rows of every class."
+        )
+        return Rule(name, "warn", text, bound="> 0", n=rows)
+    interval = (gain["low"], gain["high"])
+    linear = evaluation["baselines"]["linear"][main]
+    constant = evaluation["baselines"]["constant"][main]
+    said = f"Against a linear model ({main} {linear:.4g}) the model is"
+    size = f"by {abs(gain['value']):.4g} (gain {gain['low']:.4g} to {gain['high']:.4g})"
+    if gain["low"] > 0:
+        return Rule(
+            name, "pass", f"{said} better {size}.", gain["value"], "> 0", "", rows, interval
+        )
+    if gain["high"] < -LOSS_OF_GAIN * abs(linear - constant):
+        text = f"{said} far worse {size}. Look for a mistake in its features or parameters."
+        return Rule(name, "fail", text, gain["value"], "> 0", "", rows, interval)
+    word = "worse" if gain["high"] < 0 else "not better beyond chance,"
+    text = f"{said} {word} {size}. Tune it, or bring columns in which more than sums matter."
+    return Rule(name, "warn", text, gain["value"], "> 0", "", rows, interval)
+
+
 def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
-    """A failure for each slice of 50 rows or more on which the model is worse than a constant."""
-    slices = [part for part in evaluation["slices"] if part["n"] >= MIN_SLICE_ROWS]
+    """A failure for each slice of 50 rows or more on which the model is worse than a constant.
+
+    The slices that were given or chosen, and the weak regions that were found.
+    """
+    parts = [*evaluation["slices"], *(evaluation.get("regions") or {}).get("found", [])]
+    slices = [part for part in parts if part["n"] >= MIN_SLICE_ROWS]
     measured = [part for part in slices if _is_measured(part.get("gain"))]
     main = evaluation["main_metric"]
     rules = []

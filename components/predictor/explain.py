@@ -1,10 +1,4 @@
-"""Why a row got its answer: exact TreeSHAP contributions, in terms of the raw columns.
-
-S. Lundberg et al., "From local explanations to global understanding with explainable AI for
-trees", Nature Machine Intelligence 2, 2020; computed by XGBoost itself. Contributions are additive
-in the margin, so those of a column's features are summed: with the base value, they give the
-margin of the row.
-"""
+"""Why a row got its answer: exact TreeSHAP contributions, in terms of the raw columns."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +8,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from shipway.components.lib.contributions import by_column, column_starts, feature_shares
 from shipway.components.lib.features import FeaturePlan
 
 PARALLEL_ROWS = 32
@@ -46,8 +41,7 @@ class Explainer:
             threads: that explain one request.
         """
         self._booster = booster
-        widths = [len(column.outputs) for column in plan.columns]
-        self._starts = np.cumsum([0, *widths[:-1]])
+        self._starts = column_starts(plan)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._threads = threads
 
@@ -66,19 +60,11 @@ class Explainer:
         if shares.ndim == 3:  # one block for each of several classes
             assert codes is not None
             shares = shares[np.arange(len(shares)), codes]
-        wide = shares.astype(np.float64)
-        columns = np.add.reduceat(wide[:, :-1], self._starts, axis=1)
-        return Explanation(columns, wide[:, -1], codes)
+        columns, base_values = by_column(shares, self._starts)
+        return Explanation(columns, base_values, codes)
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
-        """Contributions of the features and, last, the base value."""
-        matrix = xgb.DMatrix(
-            rows,
-            feature_names=self._booster.feature_names,
-            feature_types=self._booster.feature_types,
-            nthread=1,
-        )
-        return np.asarray(self._booster.predict(matrix, pred_contribs=True))
+        return feature_shares(self._booster, rows)
 
 
 def described(
