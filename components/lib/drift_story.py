@@ -6,7 +6,14 @@ import numpy as np
 
 from shipway.components.lib.cells import number_text
 from shipway.components.lib.drift import Comparison, Shift
-from shipway.components.lib.drift_bins import MISSING, NEW, UNREADABLE, new_values_of, value_text
+from shipway.components.lib.drift_bins import (
+    MISSING,
+    OTHER,
+    UNREADABLE,
+    common_values,
+    new_values_of,
+    value_text,
+)
 from shipway.components.lib.drift_histograms import CategoryHistogram, NumberHistogram
 
 OUTSIDE_SHARE = 0.05
@@ -43,10 +50,12 @@ def story_of(comparison: Comparison, shift: Shift) -> str:
         if told and (not alone or "all of the baseline" in told):
             return told
     said = name if name.startswith(("above", "below")) else f"values {name}"
-    if shift.view.kind == "weekday":
+    if isinstance(base, CategoryHistogram) and isinstance(current, CategoryHistogram):
+        top = common_values(base, current)
+        is_new = largest < len(top) and top[largest] not in base.counts
+        said = name if name == OTHER else f"'{name}'" + (", which is new" if is_new else "")
+    elif shift.view.kind == "weekday":
         said = name
-    if isinstance(base, CategoryHistogram):
-        said = f"'{name}'" if name in base.counts else f"'{name}', which is new"
     return f"{said}: {before[largest]:.1%} before, {after[largest]:.1%} now"
 
 
@@ -82,10 +91,3 @@ def _number_story(shift: Shift, base: NumberHistogram, current: NumberHistogram)
         ends = f"{number_text(base.deviation)} before, {number_text(current.deviation)} now"
         return f"{word}: standard deviation {ends}"
     return ""
-
-
-def new_share(shift: Shift) -> float | None:
-    """The share of rows with new values; None for a shift that is about others."""
-    if not shift.new_values or NEW not in shift.bins.names:
-        return None
-    return float(shift.bins.current[-1] / max(1.0, shift.bins.current.sum()))

@@ -85,7 +85,7 @@ def verdict_of(shift: Shift, rate: float) -> str:
 
 def p_text(value: float) -> str:
     """A p-value as a person reads it."""
-    return f"{value:.2g}" if value >= 1e-4 else "below 0.0001"
+    return f"{value:.2g}" if value >= 1e-4 else "<0.0001"
 
 
 def _domain_rule(comparison: Comparison, rate: float) -> Rule:

@@ -68,7 +68,7 @@ def advice_on(comparison: Comparison, decision: Decision, moved: list[Shift], ra
         cures.append(
             "Quarters of the baseline itself are as far apart in "
             f"{_names([s.name for s in natural])}: they go up and down by themselves. Give them a "
-            "drift_thresholds above the figure 'within the baseline', or take a longer baseline."
+            "drift_thresholds above the figure 'within baseline', or take a longer baseline."
         )
     return "\n\n".join(["\n".join(lines), *cures])
 

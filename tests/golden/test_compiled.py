@@ -1,6 +1,7 @@
 """The committed YAML: what the source compiles to, and what KFP's own schemas accept."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,18 @@ def test_another_registry_and_tag_rewrite_every_image(path: Path) -> None:
     used = {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()}
     assert used == {f"registry.example/team/shipway-{t}:1.2.3" for t in ("data", "train", "serve")}
     assert images.REGISTRY not in text
+
+
+def test_the_pipeline_of_the_catalogue_compiles_and_ends_with_the_drift_step(
+    tmp_path: Path,
+) -> None:
+    catalogue = Path(__file__).parents[2] / "components" / "README.md"
+    (code,) = re.findall(r"```python\n(.*?)```", catalogue.read_text(), re.DOTALL)
+    (tmp_path / "drift.py").write_text(code)
+    subprocess.run([sys.executable, "drift.py"], check=True, cwd=tmp_path)
+    pipeline = load_compiled(str(tmp_path / "drift.yaml"))
+    assert pipeline.steps == ["ingest-table", "ingest-table-2", "detect-drift"]
+    assert set(pipeline.images) <= set(images.TARGETS)
+    kinds = pipeline.spec["components"]["comp-detect-drift"]["outputDefinitions"]["parameters"]
+    assert list(kinds) == ["Output"]
+    assert kinds["Output"]["parameterType"] == "STRING"
