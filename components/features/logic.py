@@ -3,8 +3,6 @@
 import logging
 from pathlib import Path
 
-import pyarrow as pa
-
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
@@ -13,7 +11,7 @@ from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.reports import Report
 from shipway.components.lib.schema_file import Review, review_of, reviewed_kinds
-from shipway.components.lib.tables import read_table
+from shipway.components.lib.stored_table import StoredTable
 
 SHOWN = 8
 WORDS = {
@@ -49,7 +47,7 @@ def fit(
         ConfigurationError: the task does not fit the label.
         DataError: the label, the time, group or weight column is not there, or no column is left.
     """
-    table = read_table(train)
+    table = StoredTable(train)
     for name in filter(None, (label, time_column, group_column, weight_column)):
         if name not in table.column_names:
             raise DataError(
@@ -77,7 +75,7 @@ def fit(
     return plan
 
 
-def _write_page(path: Path, plan: FeaturePlan, table: pa.Table, review: Review | None) -> None:
+def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Review | None) -> None:
     classes = ", ".join(map(str, plan.target.classes[:SHOWN]))
     kind = f"{plan.target.task} ({classes})" if classes else plan.target.task
     report = Report(

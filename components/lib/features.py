@@ -15,7 +15,7 @@ from shipway.components.lib.encoders import ColumnPlan, encoder_of
 from shipway.components.lib.task import Target
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from shipway.components.lib.transform import Rows
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class FeaturePlan:
         """Names of the model's columns, in order."""
         return [output for column in self.columns for output in column.outputs]
 
-    def transform(self, table: "pa.Table") -> np.ndarray:
+    def transform(self, table: "Rows") -> np.ndarray:
         """Make the model's rows of raw rows; see `lib/transform.py`."""
         from shipway.components.lib.transform import transform
 
         return transform(self, table)
 
-    def transform_training(self, table: "pa.Table") -> np.ndarray:
+    def transform_training(self, table: "Rows", out: np.ndarray | None = None) -> np.ndarray:
         """As `transform`, for the very rows that the plan was fitted on."""
         from shipway.components.lib.transform import transform_training
 
-        return transform_training(self, table)
+        return transform_training(self, table, out)
 
     def row_transformer(self) -> Callable[[Mapping[str, Any]], np.ndarray]:
         """The lean way for one row: cells as in JSON, by raw column name; missing ones are null.

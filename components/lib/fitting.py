@@ -1,5 +1,6 @@
 """Fitting a feature plan on the training rows."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import DroppedColumn, FeaturePlan
 from shipway.components.lib.kinds import kind_of, reviewed_kind
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import (
     category_codes,
     category_statistics,
@@ -22,7 +24,7 @@ PARTS = ("month", "day", "weekday", "hour", "days")
 
 
 def fit_plan(
-    table: pa.Table,
+    table: pa.Table | StoredTable,
     label: str,
     target: Target,
     *,
@@ -68,7 +70,8 @@ def fit_plan(
         if plan is None or not plan.outputs:
             dropped.append(DroppedColumn(name, reason))
             continue
-        twin = seen.setdefault(encode_column(plan, values).tobytes(), name)
+        content = hashlib.blake2b(np.ascontiguousarray(encode_column(plan, values)).data).digest()
+        twin = seen.setdefault(content, name)
         if twin != name:
             dropped.append(DroppedColumn(name, f"it repeats column '{twin}'"))
             continue

@@ -26,7 +26,7 @@ NUMBERS = {
 }
 ALIASES = {"learning_rate": "eta", "lambda": "reg_lambda", "alpha": "reg_alpha"}
 ROUNDS = {"num_boost_round", "early_stopping_rounds"}
-OURS = {"balance_classes", "interval_coverage", "tweedie_variance_power"}
+OURS = {"balance_classes", "external_memory", "interval_coverage", "tweedie_variance_power"}
 SMALL = 5_000
 LARGE = 200_000
 
@@ -41,6 +41,7 @@ class Settings:
         patience: rounds without a better validation loss before training stops.
         balance: whether all classes weigh alike.
         response: what the margins of a regression mean.
+        external: whether training rows stand on disk; None decides by the memory that there is.
     """
 
     booster: dict[str, Any]
@@ -48,6 +49,7 @@ class Settings:
     patience: int
     balance: bool = False
     response: Response = field(default_factory=Response)
+    external: bool | None = None
 
 
 def settings_for(
@@ -71,11 +73,12 @@ def settings_for(
     rounds = int(chosen.pop("num_boost_round", 3000))
     patience = int(chosen.pop("early_stopping_rounds", 60))
     balance = bool(chosen.pop("balance_classes", 0.0))
+    external = bool(chosen.pop("external_memory")) if "external_memory" in chosen else None
     coverage = chosen.pop("interval_coverage", COVERAGE)
     power = chosen.pop("tweedie_variance_power", VARIANCE_POWER)
     loss, response = objective_of(target, objective, coverage, power)
     booster = {**loss, **_defaults(rows, seed), **chosen}
-    return Settings(booster, rounds, patience, balance, response)
+    return Settings(booster, rounds, patience, balance, response, external)
 
 
 def _typed(name: str, value: Any) -> float | int:

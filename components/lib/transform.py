@@ -1,5 +1,7 @@
 """A feature plan applied to a table."""
 
+from typing import TypeAlias
+
 import numpy as np
 import pyarrow as pa
 
@@ -7,12 +9,16 @@ from shipway.components.lib.columns import encode_column
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan, to_float32
 from shipway.components.lib.kinds import is_moment, is_number, is_text
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import fold_statistics
 
 FOLDS = 5
 
 
-def transform(plan: FeaturePlan, table: pa.Table) -> np.ndarray:
+Rows: TypeAlias = pa.Table | StoredTable
+
+
+def transform(plan: FeaturePlan, table: Rows) -> np.ndarray:
     """Make the model's rows of raw rows.
 
     Returns:
@@ -22,14 +28,18 @@ def transform(plan: FeaturePlan, table: pa.Table) -> np.ndarray:
         DataError: a column is missing or of another type.
     """
     check_table(plan, table)
-    blocks = [encode_column(column, table.column(column.name)) for column in plan.columns]
-    return _rounded(blocks, table.num_rows)
+    return _filled(plan, table, {}, _room(plan, table))
 
 
-def transform_training(plan: FeaturePlan, table: pa.Table) -> np.ndarray:
+def transform_training(plan: FeaturePlan, table: Rows, out: np.ndarray | None = None) -> np.ndarray:
     """As `transform`, for the very rows that the plan was fitted on.
 
     Statistics of the target are taken from the other folds, so that no row sees its own label.
+
+    Args:
+        plan: the plan.
+        table: its rows, label included.
+        out: where the model's rows go, float32 of shape (n, k), on disk perhaps; None makes room.
 
     Raises:
         DataError: as `transform`, or the label is missing.
@@ -37,20 +47,44 @@ def transform_training(plan: FeaturePlan, table: pa.Table) -> np.ndarray:
     check_table(plan, table)
     if plan.label not in table.column_names:
         raise DataError(f"The training rows lack the label '{plan.label}'.")
-    y = plan.target.encode(table.column(plan.label))
-    groups = table.column(plan.group_column) if plan.group_column else None
-    folds = _folds(table.num_rows, groups, plan.seed)
-    blocks = []
-    for column in plan.columns:
-        values = table.column(column.name)
-        if column.kind == "category_many":
-            blocks.append(fold_statistics(values, y, plan.target, folds))
-        else:
-            blocks.append(encode_column(column, values))
-    return _rounded(blocks, table.num_rows)
+    many = [column.name for column in plan.columns if column.kind == "category_many"]
+    statistics = {}
+    if many:
+        y = plan.target.encode(table.column(plan.label))
+        groups = table.column(plan.group_column) if plan.group_column else None
+        folds = _folds(table.num_rows, groups, plan.seed)
+        for name in many:
+            found = fold_statistics(table.column(name), y, plan.target, folds)
+            statistics[name] = to_float32(found)
+    return _filled(plan, table, statistics, _room(plan, table) if out is None else out)
 
 
-def check_table(plan: FeaturePlan, table: pa.Table) -> None:
+def _room(plan: FeaturePlan, table: Rows) -> np.ndarray:
+    return np.empty((table.num_rows, len(plan.feature_names)), dtype=np.float32)
+
+
+def _filled(
+    plan: FeaturePlan, table: Rows, known: dict[str, np.ndarray], out: np.ndarray
+) -> np.ndarray:
+    """Fill rows with features, block by block; of some columns they are known already."""
+    names = [column.name for column in plan.columns if column.name not in known]
+    names = names or list(known)[:1]  # which tells how many rows there are
+    start = 0
+    for block in table.blocks(names) if isinstance(table, StoredTable) else [table]:
+        stop, left = start + block.num_rows, 0
+        for column in plan.columns:
+            right = left + len(column.outputs)
+            if column.name in known:
+                out[start:stop, left:right] = known[column.name][start:stop]
+            else:
+                features = encode_column(column, block.column(column.name))
+                out[start:stop, left:right] = to_float32(features)
+            left = right
+        start = stop
+    return out
+
+
+def check_table(plan: FeaturePlan, table: Rows) -> None:
     """Refuse a table that the plan cannot read.
 
     Raises:
@@ -76,12 +110,6 @@ def check_table(plan: FeaturePlan, table: pa.Table) -> None:
                 f"Column '{column.name}' holds {held}; the model was trained with {column.dtype} "
                 "values. Convert it, or train again on such data."
             )
-
-
-def _rounded(blocks: list[np.ndarray], rows: int) -> np.ndarray:
-    if not blocks:
-        return np.empty((rows, 0), dtype=np.float32)
-    return np.ascontiguousarray(np.hstack([to_float32(block) for block in blocks]))
 
 
 def _folds(rows: int, groups: pa.ChunkedArray | None, seed: int) -> np.ndarray:

@@ -1,16 +1,16 @@
 """How much each row counts in training."""
 
 import numpy as np
-import pyarrow as pa
 
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.kinds import is_number
+from shipway.components.lib.transform import Rows
 
 
 def row_weights(
-    plan: FeaturePlan, rows: pa.Table, y: np.ndarray, balance: bool
+    plan: FeaturePlan, rows: Rows, y: np.ndarray, balance: bool
 ) -> np.ndarray | None:
     """Weights of rows: of the plan's weight column, times the inverse share of each row's class.
 

@@ -10,12 +10,13 @@ from shipway.components.lib.columns import numbers
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.kinds import is_number
 from shipway.components.lib.scoring import Prediction
+from shipway.components.lib.stored_table import StoredTable
 
 BINS = 20
 VALUES = 50
 
 
-def baseline_of(plan: FeaturePlan, rows: pa.Table, prediction: Prediction) -> dict[str, Any]:
+def baseline_of(plan: FeaturePlan, rows: StoredTable, prediction: Prediction) -> dict[str, Any]:
     """Statistics of the raw columns in training, and of the predictions on validation rows.
 
     Returns:

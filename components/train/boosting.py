@@ -1,18 +1,23 @@
 """Boosting: weighted matrices, early stopping, and the best round."""
 
 import numpy as np
-import pyarrow as pa
 import xgboost as xgb
 
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.objectives import check_labels
 from shipway.components.lib.parameters import Settings
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
+from shipway.components.train.matrices import training_matrix
 
 
 def boost(
-    plan: FeaturePlan, rows: pa.Table, held_out: pa.Table, matrix: np.ndarray, settings: Settings
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    matrix: np.ndarray,
+    settings: Settings,
 ) -> tuple[xgb.Booster, dict[str, list[float]]]:
     """Train until the validation loss stops falling.
 
@@ -34,31 +39,33 @@ def boost(
     y, held_y = (plan.target.encode(table.column(plan.label)) for table in (rows, held_out))
     check_labels(settings.booster["objective"], plan.label, y)
     check_labels(settings.booster["objective"], plan.label, held_y)
-    training = xgb.QuantileDMatrix(
-        plan.transform_training(rows),
-        y,
-        weight=row_weights(plan, rows, y, settings.balance),
-        feature_names=safe,
-        max_bin=bins,
-    )
-    validation = xgb.QuantileDMatrix(
-        matrix,
-        held_y,
-        weight=row_weights(plan, held_out, held_y, settings.balance),
-        feature_names=safe,
-        ref=training,
-        max_bin=bins,
+    weights, held_weights = (
+        row_weights(plan, table, labels, settings.balance)
+        for table, labels in ((rows, y), (held_out, held_y))
     )
     history: dict[str, dict[str, list[float]]] = {}
-    booster = xgb.train(
-        settings.booster,
-        training,
-        settings.rounds,
-        evals=[(training, "training"), (validation, "validation")],
-        early_stopping_rounds=settings.patience,
-        evals_result=history,
-        verbose_eval=False,
-    )
+    with training_matrix(
+        lambda out: plan.transform_training(rows, out),
+        (rows.num_rows, len(safe)),
+        y,
+        weights,
+        safe,
+        bins,
+        settings.external,
+    ) as training:
+        validation = xgb.QuantileDMatrix(
+            matrix, held_y, weight=held_weights, feature_names=safe, ref=training, max_bin=bins
+        )
+        booster = xgb.train(
+            settings.booster,
+            training,
+            settings.rounds,
+            evals=[(training, "training"), (validation, "validation")],
+            early_stopping_rounds=settings.patience,
+            evals_result=history,
+            verbose_eval=False,
+        )
+        del training, validation  # before the files that they stand in
     # Prediction uses every tree, whatever `best_iteration` says: so cut them off.
     best = booster[: booster.best_iteration + 1]
     best.set_attr(best_iteration=None, best_score=None)

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.scoring import Prediction
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.tables import to_rows
 
 ROWS = 32
@@ -15,7 +15,7 @@ WITH_NULLS = 8
 
 
 def golden_rows(
-    table: pa.Table, plan: FeaturePlan, matrix: np.ndarray, prediction: Prediction
+    table: StoredTable, plan: FeaturePlan, matrix: np.ndarray, prediction: Prediction
 ) -> list[dict[str, Any]]:
     """Choose rows that spread over the predictions, some of them with missing cells.
 
@@ -51,7 +51,7 @@ def golden_rows(
         )
     nulls = missing.any(axis=1)
     chosen = set(_spread(order, ROWS - WITH_NULLS)) | set(_spread(order[nulls[order]], WITH_NULLS))
-    return to_rows(table.select([column.name for column in plan.columns]).take(sorted(chosen)))
+    return to_rows(table.take(sorted(chosen), [column.name for column in plan.columns]))
 
 
 def _spread(order: np.ndarray, count: int) -> list[int]:

@@ -22,7 +22,7 @@ from shipway.components.lib.parameters import Settings, settings_for
 from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.signature import Signature, signature_of
-from shipway.components.lib.tables import read_table
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.train.baseline import baseline_of
 from shipway.components.train.boosting import boost
 from shipway.components.train.golden import golden_rows
@@ -87,7 +87,7 @@ def train(
     """
     began = time.monotonic()
     plan = _read_plan(plan_path)
-    rows, held_out = read_table(train_path), read_table(validation_path)
+    rows, held_out = StoredTable(train_path), StoredTable(validation_path)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = plan.target.encode(held_out.column(plan.label))
     matrix = plan.transform(held_out)

@@ -212,3 +212,11 @@ def test_a_gpu_that_is_not_there_is_said_aloud(made, tmp_path: Path, caplog) -> 
     assert "device='cuda' was asked for, and the CPU trains" in caplog.text
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "the CPU trained, and not the GPU that was asked for" in page
+
+
+def test_rows_that_stand_on_disk_give_about_the_same_model(made) -> None:
+    table = visits(1_000, 4)
+    inside, outside = (
+        score(made(parameters={"external_memory": on}), table).values for on in (0.0, 1.0)
+    )
+    assert np.corrcoef(inside, outside)[0, 1] > 0.98

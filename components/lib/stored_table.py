@@ -1,0 +1,72 @@
+"""A Dataset that stays on disk: columns, or blocks of rows, are read as they are asked for.
+
+It has what fitting, encoding and training need of an Arrow table, for tables beyond memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shipway.components.lib.tables import read_batches, read_schema
+
+BLOCK_CELLS = 16_000_000
+
+
+class StoredTable:
+    """A Dataset directory, read piece by piece.
+
+    Attributes:
+        schema: its columns.
+        num_rows: its rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the footers.
+
+        Raises:
+            DataError: the directory is missing or empty.
+        """
+        self.schema = read_schema(path)
+        self._path = path
+        self._parts = sorted(Path(path).glob("*.parquet"))
+        self.num_rows = sum(pq.read_metadata(part).num_rows for part in self._parts)
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns, in order."""
+        names: list[str] = self.schema.names
+        return names
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column, whole."""
+        chunks = [batch.column(0) for batch in read_batches(self._path, [name])]
+        return pa.chunked_array(chunks, self.schema.field(name).type)
+
+    def blocks(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """All rows of some columns, in order and in bounded pieces."""
+        rows = max(1, BLOCK_CELLS // max(1, len(names)))
+        held: list[pa.RecordBatch] = []
+        for batch in read_batches(self._path, names):
+            held.append(batch)
+            if sum(one.num_rows for one in held) >= rows:
+                yield pa.Table.from_batches(held)
+                held = []
+        if held:
+            yield pa.Table.from_batches(held)
+
+    def take(self, rows: Sequence[int], names: Sequence[str]) -> pa.Table:
+        """Some rows of some columns.
+
+        Args:
+            rows: numbers of rows, ascending.
+            names: columns, in the order that is wanted.
+        """
+        wanted, start, pieces = np.asarray(rows, dtype=np.int64), 0, []
+        for batch in read_batches(self._path, names):
+            first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
+            pieces.append(batch.take(pa.array(wanted[first:last] - start)))
+            start += batch.num_rows
+        return pa.Table.from_batches(pieces).select(list(names))

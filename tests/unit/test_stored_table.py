@@ -1,0 +1,104 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shipway.components.lib import stored_table, tables
+from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.labels import infer_task
+from shipway.components.lib.memory import memory_limit
+from shipway.components.lib.stored_table import StoredTable
+from shipway.components.train.matrices import training_matrix
+
+ROWS = 3_000
+
+
+def shops() -> pa.Table:
+    draw = np.random.default_rng(0)
+    shop = draw.integers(0, 90, ROWS)
+    score = draw.normal(size=ROWS) + shop / 60
+    return pa.table(
+        {
+            "shop": [f"shop {i}" if i % 7 else None for i in shop],
+            "x": score + draw.normal(size=ROWS),
+            "day": pa.array(np.datetime64("2024-01-01") + shop),
+            "label": np.where(score > 0.7, "yes", "no"),
+        }
+    )
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch) -> StoredTable:
+    """The table in parts of 700 rows, read in blocks of about 500."""
+    monkeypatch.setattr(stored_table, "BLOCK_CELLS", 1_500)
+    folder = tmp_path / "table"
+    folder.mkdir()
+    for start in range(0, ROWS, 700):
+        part = folder / f"part-{start // 700:05d}.parquet"
+        pq.write_table(shops().slice(start, 700), part, row_group_size=100)
+    return StoredTable(folder)
+
+
+def test_a_table_on_disk_gives_the_plan_and_the_bits_of_one_in_memory(stored) -> None:
+    whole = shops()
+    target = infer_task(whole["label"])
+    plan = fit_plan(stored, "label", target)
+    assert plan == fit_plan(whole, "label", target)
+    assert len(list(stored.blocks(["x", "shop", "day"]))) > 3
+    for make in (plan.transform, plan.transform_training):
+        assert make(stored).tobytes() == make(whole).tobytes()
+    room = np.empty((ROWS, len(plan.feature_names)), dtype=np.float32)
+    assert plan.transform_training(stored, room) is room
+    assert stored.take([0, 699, 700, 2_999], ["x", "shop"]).equals(
+        whole.select(["x", "shop"]).take([0, 699, 700, 2_999])
+    )
+
+
+def test_statistics_alone_are_whole_on_disk_too(stored, tmp_path) -> None:
+    whole = shops().select(["shop", "label"])
+    tables.write_table(whole, tmp_path / "narrow")
+    plan = fit_plan(whole, "label", infer_task(whole["label"]))
+    assert [column.kind for column in plan.columns] == ["category_many"]
+    narrow = StoredTable(tmp_path / "narrow")
+    assert plan.transform_training(narrow).tobytes() == plan.transform_training(whole).tobytes()
+
+
+def test_rows_on_disk_train_as_well_as_rows_in_memory(tmp_path, monkeypatch) -> None:
+    import tempfile
+
+    import xgboost as xgb
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    draw = np.random.default_rng(1)
+    features = draw.normal(size=(5_000, 4)).astype(np.float32)
+    y = (features[:, 0] + features[:, 1] ** 2 > 0.8).astype(np.int32)
+    weights = draw.uniform(0.5, 2, 5_000)
+
+    def fill(out: np.ndarray) -> np.ndarray:
+        out[:] = features
+        return out
+
+    losses = {}
+    for external in (False, True):
+        names = [f"f{index}" for index in range(4)]
+        given = (fill, features.shape, y, weights, names, 64, external, 900)
+        with training_matrix(*given) as matrix:
+            assert isinstance(matrix, xgb.ExtMemQuantileDMatrix) == external
+            assert any(tmp_path.iterdir()) == external
+            history: dict = {}
+            parameters = {"objective": "binary:logistic", "max_bin": 64, "nthread": 1}
+            xgb.train(
+                parameters, matrix, 20, [(matrix, "t")], evals_result=history, verbose_eval=False
+            )
+            del matrix
+        losses[external] = history["t"]["logloss"][-1]
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_memory_limit_is_the_least_of_those_that_hold(tmp_path) -> None:
+    mine, none, absent = (tmp_path / name for name in ("limit", "none", "absent"))
+    mine.write_text("1000000\n")
+    none.write_text("max\n")
+    assert memory_limit((absent, none, mine)) == 1_000_000
+    assert memory_limit((absent, none)) > 100_000_000
