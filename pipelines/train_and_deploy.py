@@ -8,8 +8,10 @@ from shipway.components.alert.component import send_alert
 from shipway.components.bless.component import bless_model
 from shipway.components.deploy.component import deploy_model
 from shipway.components.evaluate.component import evaluate_model
+from shipway.components.explain.component import explain_model
 from shipway.components.features.component import fit_features
 from shipway.components.ingest.component import ingest_table
+from shipway.components.model_card.component import write_model_card
 from shipway.components.probe.component import probe_endpoint
 from shipway.components.register.component import register_model
 from shipway.components.release.component import release_model
@@ -69,8 +71,11 @@ def train_and_deploy(
     interaction_constraints: List[List[str]] = [],
     training_device: str = "cpu",
     slice_columns: List[str] = [],
+    protected_columns: List[str] = [],
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
+    gates_uri: str = "",
+    owner_uri: str = "",
     registries: Dict[str, str] = {},
     serving_target: str = "kserve",
     serving_namespace: str = "",
@@ -120,8 +125,11 @@ def train_and_deploy(
         interaction_constraints: Groups of columns that may act together.
         training_device: cpu, cuda or auto.
         slice_columns: Columns whose values are looked at one by one; empty chooses some.
+        protected_columns: Columns whose groups are held against each other for fairness.
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
+        gates_uri: File of gate rules and overrides (gates.yaml), or its text.
+        owner_uri: File with owner, intended use and limits for the model card, or its text.
         registries: Other registries to tell of a version: mlflow or kubeflow, and its URL.
         serving_target: kserve, or local for a server process on this machine.
         serving_namespace: Namespace of the InferenceService; empty takes the run's.
@@ -219,7 +227,11 @@ def train_and_deploy(
                 evaluated = evaluate_model(
                     model=trained.outputs["model"],
                     test=split.outputs["test"],
+                    train=split.outputs["train"],
                     slice_columns=slice_columns,
+                    protected_columns=protected_columns,
+                    time_column=time_column,
+                    seed=seed,
                 )
                 _heavy(evaluated, cpu="2", memory="8Gi")
                 blessed = bless_model(
@@ -230,15 +242,37 @@ def train_and_deploy(
                     model_store=model_store,
                     minimum_metrics=minimum_metrics,
                     maximum_metrics=maximum_metrics,
+                    gates_uri=gates_uri,
                 )
                 # The champion that it compares with stands in the store, outside the cache's key.
                 _heavy(_uncached(blessed), cpu="2", memory="8Gi")
+                explained = explain_model(
+                    model=trained.outputs["model"],
+                    test=split.outputs["test"],
+                    slice_columns=slice_columns,
+                    seed=seed,
+                )
+                _heavy(explained, cpu="2", memory="8Gi")
+                # A rejected model gets its card, too: it says why.
+                carded = _uncached(
+                    write_model_card(
+                        model=trained.outputs["model"],
+                        dataset=dataset,
+                        data_decision=validated.outputs["decision"],
+                        leakage_decision=split.outputs["decision"],
+                        evaluation=evaluated.outputs["evaluation"],
+                        explanation=explained.outputs["explanation"],
+                        decision=blessed.outputs["decision"],
+                        owner_uri=owner_uri,
+                    )
+                )
                 with dsl.If(blessed.outputs["Output"] == "blessed", name="model-is-blessed"):
                     registered = _uncached(
                         register_model(
                             model=trained.outputs["model"],
                             evaluation=evaluated.outputs["evaluation"],
                             decision=blessed.outputs["decision"],
+                            card=carded.outputs["card"],
                             model_name=model_name,
                             model_store=model_store,
                             registries=registries,

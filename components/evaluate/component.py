@@ -12,22 +12,30 @@ from shipway.components.lib.images import TRAIN
 def evaluate_model(
     model: Input[Model],
     test: Input[Dataset],
+    train: Input[Dataset],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
     report: Output[HTML],
     slice_columns: List[str] = [],
+    protected_columns: List[str] = [],
+    time_column: str = "",
+    seed: int = 0,
 ) -> None:
     """Measure a model on the test rows: metrics with intervals, slices, baselines, curves.
 
     Args:
         model: Model package.
         test: Test rows, which nothing before has read.
+        train: Training rows, for the baselines and the learning curve.
         evaluation: JSON with every figure and the digest of the model.
         metrics: Value of each metric.
         classification: ROC curve and confusion matrix; empty for a regression.
         report: Whether the model can ship, on one page.
         slice_columns: Columns whose values are evaluated one by one; empty chooses some.
+        protected_columns: Columns whose groups are held against each other for fairness.
+        time_column: Column that orders the rows in time.
+        seed: Seed of everything that draws.
     """
     from pathlib import Path
 
@@ -39,6 +47,10 @@ def evaluate_model(
         evaluation=Path(evaluation.path),
         report=Path(report.path),
         slice_columns=slice_columns,
+        train=Path(train.path),
+        protected_columns=protected_columns,
+        time_column=time_column,
+        seed=seed,
     )
     metrics.metadata.update(found.metrics)
     evaluation.metadata.update(found.metadata)

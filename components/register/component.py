@@ -13,6 +13,7 @@ def register_model(
     model: Input[Model],
     evaluation: Input[Artifact],
     decision: Input[Artifact],
+    card: Input[Artifact],
     model_name: str,
     model_store: str,
     registries: Dict[str, str] = {},
@@ -23,6 +24,7 @@ def register_model(
         model: Model package.
         evaluation: Its evaluation, kept beside it.
         decision: The gate's decision; it must be a pass.
+        card: Its model card, kept beside it.
         model_name: Name of the model.
         model_store: Directory, gs:// or s3:// prefix of the store.
         registries: URLs to tell of the version, by kind: mlflow, kubeflow.
@@ -35,4 +37,4 @@ def register_model(
     from shipway.components.register.logic import register
 
     paths = Path(model.path), Path(evaluation.path), Path(decision.path)
-    return register(*paths, model_name, model_store, registries)
+    return register(*paths, model_name, model_store, registries, card=Path(card.path))

@@ -23,6 +23,8 @@ def register(
     model_name: str,
     model_store: str,
     registries: Mapping[str, str] | None = None,
+    *,
+    card: Path | None = None,
 ) -> str:
     """Add a model package to a store, and tell the registries of it.
 
@@ -43,6 +45,7 @@ def register(
             f"'{decided.gate}' ({reason}). Only a model that the model gate blessed is kept."
         )
     files = {"evaluation.json": evaluation, "decision.json": decision}
+    files |= {} if card is None else {"card.json": card}
     store = open_store(model_store)
     version = store.register(model_name, model, files)
     _log.info("registered %s as version %s in %s", model_name, version, model_store)

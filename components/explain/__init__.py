@@ -1,0 +1,1 @@
+"""Explain: what moves a model's answers, by exact TreeSHAP."""

@@ -1,0 +1,1 @@
+"""The model card: what a run shows about its model, and what it does not."""

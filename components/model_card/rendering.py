@@ -1,0 +1,70 @@
+"""A card as a page and as Markdown, of the same sections."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shipway.components.lib.cells import clipped, is_number, number_text
+from shipway.components.lib.reports import Report
+from shipway.components.model_card.sections import Section
+
+ESCAPES = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
+    ord("<"): "&lt;",
+    ord(">"): "&gt;",
+    ord("&"): "&amp;",
+}
+
+
+def lead_of(card: Mapping[str, Any]) -> str:
+    """Whether it may ship, and why or why not."""
+    decided, found = card["gates"]["decision"], card["evaluation"]
+    main = found["main_metric"]
+    metric = found["metrics"].get(main)
+    said = f"{main} {metric['value']:.4g} on {found['rows']:,} test rows. " if metric else ""
+    if decided["failures"]:
+        return f"It may not ship: {decided['failures'][0]} {said}"
+    text = f"It may ship: all {decided['rules']} rules hold. {said}"
+    if decided["warnings"]:
+        text += f"Mind: {decided['warnings'][0]}"
+    return text
+
+
+def as_report(card: Mapping[str, Any], sections: Sequence[Section]) -> Report:
+    """The card as a page."""
+    verdict = "blessed" if card["gates"]["decision"]["verdict"] == "pass" else "rejected"
+    report = Report(f"Model card of {card['model']['name']}", lead_of(card), verdict)
+    for section in sections:
+        if section.columns:
+            report.add_table(section.heading, section.columns, section.rows, section.note)
+        else:
+            report.add_text(section.heading, "\n".join(f"- {line}" for line in section.lines))
+    return report
+
+
+def as_markdown(card: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    """The card as Markdown, with tables as GitHub reads them; nothing in it becomes markup."""
+    parts = [f"# Model card of {_escaped(card['model']['name'])}", _escaped(lead_of(card))]
+    for section in sections:
+        parts.append(f"## {section.heading}")
+        if section.note:
+            parts.append(_escaped(section.note))
+        if section.columns:
+            lines = [_line(section.columns), "|" + " --- |" * len(section.columns)]
+            parts.append("\n".join(lines + [_line(row) for row in section.rows]))
+        else:
+            parts.append("\n".join(f"- {_escaped(line)}" for line in section.lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(_escaped(_text(cell)) for cell in cells) + " |"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return number_text(float(value)) if is_number(value) else str(value)
+
+
+def _escaped(text: object) -> str:
+    clean = " ".join(clipped(str(text), 2_000).split())
+    return clean.translate(ESCAPES)
