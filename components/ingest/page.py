@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from shipway.components.ingest.datasheet import ASKED, DATASHEET
 from shipway.components.ingest.privacy_groups import SMALL
-from shipway.components.lib.cells import chip, number_text
+from shipway.components.lib.cells import chip, isolated, number_text
 from shipway.components.lib.protection import PROTECTED
 from shipway.components.lib.reports import Report
 
@@ -24,11 +26,17 @@ WORDS = {
     "contact": "Whom to ask",
     "updates": "Updates",
 }
+COLUMNS = ["column", "type", "missing", "share missing", "least", "mean", "most"]
+COLUMNS += ["most frequent", "note"]
 LOOKED_FOR = (
     "Looked for by form: e-mail addresses, telephone numbers, payment cards, IBANs, IP and MAC "
     "addresses, US social security numbers; by the column's name: names of persons, addresses, "
     "dates of birth, identity documents, identifiers of persons. A name within free text is not "
     "found, nor is anything in rows that were not sampled."
+)
+DECIDE = (
+    "Decide on each column with a warning by the parameter privacy: keep, drop, hash, mask or "
+    "bucket. Until then it is written as it is, and no page shows its values."
 )
 SERVING = (
     "The endpoint expects what stands in the table: a request must bring hashed, masked and "
@@ -50,8 +58,9 @@ def write_page(path: Path, sheet: Mapping[str, Any]) -> None:
     report = Report("Datasheet", lead, "warning" if open_ else "")
     report.add_data("datasheet", _fitting(sheet))
     _add_stated(report, "Motivation", sheet, "motivation", _not_stated(sheet))
-    _add_composition(report, sheet)
+    _add_rows(report, sheet)
     _add_privacy(report, private)
+    _add_composition(report, sheet)
     _add_collection(report, sheet)
     _add_stated(report, "Uses", sheet, "uses")
     _add_stated(report, "Distribution", sheet, "distribution")
@@ -91,18 +100,24 @@ def _add_composition(report: Report, sheet: Mapping[str, Any]) -> None:
         if sample["all"]
         else f"Frequent values are of {sample['rows']:,} rows spread evenly over the table."
     )
-    head = ["column", "type", "missing", "share missing", "least", "mean", "most"]
+    rows = [_column(one) for one in sheet["columns"]]
+    kept = [i for i in range(len(COLUMNS)) if any(row[i] not in (None, "") for row in rows)]
     report.add_table(
         "Composition: the columns",
-        [*head, "most frequent", "note"],
-        [_column(one) for one in sheet["columns"]],
+        [COLUMNS[i] for i in kept],
+        [[row[i] for i in kept] for row in rows],
         frequent,
     )
 
 
 def _column(one: Mapping[str, Any]) -> list[object]:
-    ends: list[object] = [one.get("minimum"), one.get("mean"), one.get("maximum")]
-    top: object = ", ".join(f"{v['value']} ({v['share']:.1%})" for v in one.get("top", []))
+    ends: list[object] = [_plain(one.get(key)) for key in ("minimum", "mean", "maximum")]
+    # Each value stands for itself: text that runs right to left would move its share elsewhere.
+    told = (
+        Markup("{} ({})").format(isolated(v["value"]), f"{v['share']:.1%}")
+        for v in one.get("top", [])
+    )
+    top = Markup(", ").join(told)
     if one.get("protected"):
         ends, top = [None] * 3, chip(PROTECTED)
     share = f"{one['missing_share']:.2%}" if one["missing"] else None
@@ -111,21 +126,19 @@ def _column(one: Mapping[str, Any]) -> list[object]:
     ]  # fmt: skip
 
 
+def _plain(value: object) -> object:
+    return value.removesuffix("T00:00:00") if isinstance(value, str) else value
+
+
 def _add_privacy(report: Report, private: Mapping[str, Any]) -> None:
     found, policies = private["found"], private["policies"]
-    if private["without_policy"]:
-        report.add_text(
-            "Personal data without a policy",
-            "Decide on each of these columns by the parameter privacy: keep, drop, hash, mask or "
-            "bucket. Until then they are written as they are, and pages do not show their values.",
-        )
     rows = [
         [
             one["column"],
             one["kind"],
             f"{one['share']:.1%} of {one['sampled']:,} values" if "share" in one else None,
             "yes" if one["named"] else None,
-            policies.get(one["column"]) or chip("warning"),
+            policies.get(one["column"]) or Markup("{} none").format(chip("warning")),
         ]
         for one in found
     ]
@@ -136,7 +149,8 @@ def _add_privacy(report: Report, private: Mapping[str, Any]) -> None:
     heading = "Personal data"
     if rows:
         head = ["column", "seems to hold", "found in", "its name tells", "policy"]
-        report.add_table(heading, head, rows, LOOKED_FOR)
+        note = f"{DECIDE} {LOOKED_FOR}" if private["without_policy"] else LOOKED_FOR
+        report.add_table(heading, head, rows, note)
     else:
         report.add_text(heading, f"None was found. {LOOKED_FOR}")
     if any(policy.split(":")[0] in ("hash", "mask", "bucket") for policy in policies.values()):
@@ -172,7 +186,7 @@ def _add_anonymity(report: Report, counted: Mapping[str, Any] | None) -> None:
 
 
 def _add_collection(report: Report, sheet: Mapping[str, Any]) -> None:
-    came, rows = sheet["collection"], sheet["rows"]
+    came = sheet["collection"]
     _add_stated(report, "Collection", sheet, "collection")
     if "query" in came:
         asked = [["query", came["query"]], ["SHA-256 of the query", came["query_sha256"]]]
@@ -183,6 +197,10 @@ def _add_collection(report: Report, sheet: Mapping[str, Any]) -> None:
         [[one["uri"], one["size"], one["generation"]] for one in came["objects"]],
         f"SHA-256 of the table as it was written: {sheet['composition']['sha256']}",
     )
+
+
+def _add_rows(report: Report, sheet: Mapping[str, Any]) -> None:
+    rows = sheet["rows"]
     report.add_table(
         "Preprocessing: every row accounted for",
         ["rows", "count"],

@@ -171,7 +171,7 @@ _HINTS = {
     r"|surname|forename)\b",
     "street address": r"\b(street|(home|postal|mailing|billing|shipping|delivery) address|addr"
     r"|address( line)?( ?[12])?$)\b",
-    "date of birth": r"\b(birth ?(date|day)?|date of birth|dob)\b",
+    "date of birth": r"\b(born|birth ?(date|day)?|date of birth|dob)\b",
     "identity document": r"\b(passport|national id|identity card|driv(er|ing)s? licen[cs]e"
     r"|tax (id|number)|nin|tin|vat number)\b",
     "identifier of a person": r"\b(customer|client|patient|employee|user|member|passenger"

@@ -209,8 +209,10 @@ def _look(values: list[object]) -> str:
     known = [value for value in values if value is not None and value != ""]
     if 2 * sum(is_number(value) for value in known) > len(known):
         return "n"
-    texts = [value for value in known if isinstance(value, str) and not isinstance(value, Markup)]
-    return "w" if any(len(text) > 24 for text in texts) else ""
+    # Markup that begins with a tag is a chip or a drawing, or holds more than its text shows.
+    drawn = [isinstance(value, Markup) and value.startswith("<") for value in known]
+    texts = [value for value, is_drawn in zip(known, drawn, strict=True) if not is_drawn]
+    return "w" if any(isinstance(text, str) and len(text) > 24 for text in texts) else ""
 
 
 def _interval(rule: Rule) -> object:

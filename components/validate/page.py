@@ -4,7 +4,7 @@ import datetime
 
 from markupsafe import Markup
 
-from shipway.components.lib.cells import number_text
+from shipway.components.lib.cells import chip, isolated, number_text
 from shipway.components.lib.charts import sparkline
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.protection import PROTECTED
@@ -108,7 +108,9 @@ def _add_columns(report: Report, decision: Decision, facts: list[ColumnFacts], l
 def _row(fact: ColumnFacts, label: str) -> list[object]:
     name = f"{fact.name} (label)" if fact.name == label else fact.name
     known = fact.present > 0
-    top = ", ".join(f"{_short(value)} ({number_text(count)})" for value, count in fact.top)
+    # Each value stands for itself: text that runs right to left would move its count elsewhere.
+    told = (f"{isolated(_short(value))} ({number_text(count)})" for value, count in fact.top)
+    top: str | Markup = Markup(", ".join(told))
     if fact.kind == "text" and known and not top:
         top = "none is frequent"
     if fact.kind == "true/false" and fact.mean is not None:
@@ -120,7 +122,7 @@ def _row(fact: ColumnFacts, label: str) -> list[object]:
     kind = "values from frequent to rare" if fact.top else "values from low to high"
     shape = sparkline(fact.shape, kind, 60) if known and fact.shape else Markup("")
     if fact.protected:
-        top, shape = PROTECTED, Markup("")
+        top, shape = chip(PROTECTED), Markup("")
     share = round(100 * fact.missing_share, 2) or None
     return [name, fact.kind, shape, fact.missing, share, fact.distinct, *numbers, top]
 
