@@ -17,6 +17,7 @@ from shipway.components.register.component import register_model
 from shipway.components.release.component import release_model
 from shipway.components.split.component import split_table
 from shipway.components.train.component import train_model
+from shipway.components.tune.component import tune_model
 from shipway.components.validate.component import validate_table
 
 
@@ -65,6 +66,7 @@ def train_and_deploy(
     test_fraction: float = 0.2,
     accepted_leaks: List[str] = [],
     training_parameters: Dict[str, float] = {},
+    tuning_seconds: int = 0,
     objective: str = "auto",
     weight_column: str = "",
     monotone_constraints: Dict[str, float] = {},
@@ -119,6 +121,7 @@ def train_and_deploy(
         test_fraction: Share of rows read once, for the evaluation.
         accepted_leaks: Columns that the leakage gate may report but not stop for.
         training_parameters: XGBoost parameters by name; empty takes the defaults.
+        tuning_seconds: Seconds to search those that are not set; 0 does not search.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
         weight_column: Column that weighs rows in training; not a feature.
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
@@ -211,12 +214,26 @@ def train_and_deploy(
                     seed=seed,
                 )
                 _heavy(fitted, cpu="2", memory="8Gi")
+                tuned = tune_model(
+                    train=split.outputs["train"],
+                    validation=split.outputs["validation"],
+                    plan=fitted.outputs["plan"],
+                    time_budget_seconds=tuning_seconds,
+                    parameters=training_parameters,
+                    objective=objective,
+                    device=training_device,
+                    monotone_constraints=monotone_constraints,
+                    interaction_constraints=interaction_constraints,
+                    time_column=time_column,
+                    seed=seed,
+                )
+                _heavy(tuned, cpu="4", memory="16Gi")
                 trained = train_model(
                     train=split.outputs["train"],
                     validation=split.outputs["validation"],
                     plan=fitted.outputs["plan"],
                     model_name=model_name,
-                    parameters=training_parameters,
+                    parameters=tuned.outputs["Output"],
                     objective=objective,
                     device=training_device,
                     monotone_constraints=monotone_constraints,

@@ -1,0 +1,62 @@
+"""The KFP face of tuning."""
+
+from typing import Dict, List
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from shipway.components.lib.images import TRAIN
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def tune_model(
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    plan: Input[Artifact],
+    study: Output[Artifact],
+    report: Output[HTML],
+    time_budget_seconds: int = 0,
+    trial_budget: int = 200,
+    parallel_trials: int = 0,
+    parameters: Dict[str, float] = {},
+    objective: str = "auto",
+    device: str = "cpu",
+    monotone_constraints: Dict[str, float] = {},
+    interaction_constraints: List[List[str]] = [],
+    time_column: str = "",
+    seed: int = 0,
+) -> Dict[str, float]:
+    """Search XGBoost's parameters within a budget; with none, pass on what was given.
+
+    Args:
+        train: Training rows.
+        validation: Rows that judge.
+        plan: Feature plan fitted on the training rows.
+        time_budget_seconds: Seconds to search at most; 0 does not search.
+        trial_budget: Trials at most; 0 does not search.
+        parallel_trials: Trials at a time; 0 as cores allow, 1 repeats exactly.
+        parameters: XGBoost parameters by name that are set and not searched.
+        objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
+        device: cpu, cuda or auto.
+        monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
+        interaction_constraints: Groups of columns that may act together.
+        time_column: Column that orders rows in time; empty where order does not matter.
+        seed: Seed of everything that draws.
+
+    Returns:
+        Output: XGBoost parameters by name, for training.
+        study: Trials, candidates and choice, JSON.
+        report: History, importances, and what the budget bought.
+    """
+    from pathlib import Path
+
+    from shipway.components.tune.logic import Request
+    from shipway.components.tune.logic import tune as run
+
+    constraints = monotone_constraints, interaction_constraints
+    budget = time_budget_seconds, trial_budget, parallel_trials
+    request = Request(parameters, *budget, seed, objective, device, *constraints, time_column)
+    tables = Path(train.path), Path(validation.path), Path(plan.path)
+    result = run(*tables, Path(study.path), Path(report.path), request)
+    study.metadata.update(result.metadata)
+    return result.parameters

@@ -1,0 +1,142 @@
+"""The page of a tuning: what the budget bought, how the search went, and what mattered."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from shipway.components.lib import charts
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.reports import Report
+from shipway.components.tune.choice import gain
+from shipway.components.tune.search import parameters_of
+from shipway.components.tune.study import Study
+
+ENOUGH = 8  # trials, to say what mattered
+SCHEMES = {
+    "validation split": "Trials are judged by the validation split.",
+    "cross-validation": "The table is small: trials are judged by folds of training and validation "
+    "rows together, and so is the number of rounds.",
+    "time order": "Rows are ordered in time: each fold is judged by rows later than those it "
+    "trained on.",
+}
+
+
+def write_untuned_page(path: Path, parameters: Mapping[str, float]) -> None:
+    """Write the page of a step that had no budget."""
+    report = Report("Tuning", "No budget was given: the parameters are passed on as they are.")
+    rows = [[name, value] for name, value in sorted(parameters.items())]
+    if rows:
+        report.add_table("Parameters", ["parameter", "value"], rows)
+    report.save(path)
+
+
+def write_page(path: Path, plan: FeaturePlan, study: Study) -> None:
+    """Write the page of a tuning."""
+    report = Report(
+        f"Tuning for '{plan.label}'",
+        f"{study.verdict} {len(study.trials):,} trials in {study.seconds:.0f} of "
+        f"{study.budget:.0f} s."
+        + (" It was told to end before its budget was spent." if study.interrupted else ""),
+    )
+    _add_finalists(report, study)
+    _add_history(report, study)
+    _add_importances(report, study)
+    report.add_table(
+        "Parameters for training",
+        ["parameter", "value"],
+        [[name, value] for name, value in sorted(study.parameters.items())],
+    )
+    report.add_table(
+        "What was searched",
+        ["parameter", "from", "to", "scale"],
+        [
+            [name, one.low, one.high, "logarithmic" if one.log else "linear"]
+            for name, one in study.space.ranges.items()
+        ],
+        f"{SCHEMES[study.folds.scheme]} Each trial trained on {study.sample:,} rows at a learning "
+        f"rate of {study.space.eta:g}; finalists on all rows at {study.space.final_eta:g}. "
+        f"{study.jobs} trial{'s' if study.jobs > 1 else ''} ran at a time.",
+    )
+    _add_trials(report, study)
+    report.save(path)
+
+
+def _add_finalists(report: Report, study: Study) -> None:
+    if study.chosen is None:
+        return
+    rows = []
+    for one in sorted(study.finalists, key=lambda one: one.result.loss):
+        behind = gain(study.chosen.result, one.result)
+        rows.append(
+            [
+                one.name + (" (taken)" if one is study.chosen else ""),
+                study.loss(one.result.loss),
+                behind.value,
+                behind.error,
+                one.result.rounds,
+                one.result.leaves,
+                round(one.result.seconds, 1),
+            ]
+        )
+    squared = " Differences are of squared errors." if study.metric == "rmse" else ""
+    report.add_table(
+        "What the budget bought",
+        ["candidate", study.metric, "loses more by", "standard error", "rounds", "leaves", "s"],
+        rows,
+        "Candidates trained on all rows. Of those within one standard error of the best, by the "
+        "paired difference on the same rows, the smallest model is taken (Breiman et al., "
+        f"Classification and Regression Trees, 1984, section 3.4.3).{squared}",
+    )
+
+
+def _add_history(report: Report, study: Study) -> None:
+    rows, best = [], float("inf")
+    for trial in study.trials:
+        if trial.value is not None:
+            best = min(best, trial.value)
+            for name, value in (("trial", trial.value), ("best so far", best)):
+                rows.append({"trial": trial.number, study.metric: study.loss(value), "what": name})
+    pruned = sum(trial.state == TrialState.PRUNED for trial in study.trials)
+    if rows:
+        spec = charts.line(
+            rows, "trial", study.metric, "what", points=True, description="Loss by trial"
+        )
+        report.add_figure(
+            "History",
+            spec,
+            f"{pruned:,} trials were given up early, being worse than the median of the others at "
+            "the same round or fold; they are not drawn. Losses are of the sample.",
+        )
+
+
+def _add_importances(report: Report, study: Study) -> None:
+    done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    if len(done) < ENOUGH or not study.space.ranges:
+        return
+    held = optuna.create_study()
+    held.add_trials(done)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=study.settings.booster["seed"])
+    found = optuna.importance.get_param_importances(held, evaluator=evaluator)
+    rows = [{"parameter": name, "importance": float(value)} for name, value in found.items()]
+    if len({trial.value for trial in done}) > 1:
+        report.add_figure(
+            "What mattered",
+            charts.bars(rows, "parameter", "importance", description="Importance by parameter"),
+            "Share of the variance of the loss over the trials that a parameter explains "
+            "(functional ANOVA, Hutter et al., 2014).",
+        )
+
+
+def _add_trials(report: Report, study: Study) -> None:
+    names = list(study.space.ranges)
+
+    def row(trial: FrozenTrial) -> list[object]:
+        drawn = parameters_of(trial)
+        loss = None if trial.value is None else study.loss(trial.value)
+        more = [trial.user_attrs.get(name) for name in ("rounds", "leaves", "seconds")]
+        return [trial.number, trial.state.name.lower(), loss, *more, *(drawn[n] for n in names)]
+
+    columns = ["trial", "end", study.metric, "rounds", "leaves", "s", *names]
+    report.add_table("Trials", columns, [row(trial) for trial in study.trials])

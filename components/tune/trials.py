@@ -1,0 +1,153 @@
+"""One candidate, trained on every fold: its loss, its size, and when to give up on it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from shipway.components.tune.folds import Fold
+from shipway.components.tune.losses import mean, mean_error, row_losses
+
+Report = Callable[[int, float], bool]
+
+
+class Cut(Exception):
+    """A candidate was given up: it is worse than others, or time is over."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Where candidates are trained.
+
+    Attributes:
+        folds: the rows.
+        matrices: of training and held-out rows, by fold; all candidates share them.
+    """
+
+    folds: Sequence[Fold]
+    matrices: Sequence[tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]]
+
+    @classmethod
+    def of(cls, folds: Sequence[Fold], names: Sequence[str], bins: int, threads: int) -> "Arena":
+        """Build the matrices of folds."""
+        return cls(folds, [fold.matrices(names, bins, threads) for fold in folds])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a candidate may be trained.
+
+    Attributes:
+        rounds: trees (per class) at most.
+        patience: rounds without a better loss on held-out rows.
+        deadline: on the monotonic clock.
+        stop: set when the step is told to end.
+    """
+
+    rounds: int
+    patience: int
+    deadline: float
+    stop: Event
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a candidate.
+
+    Attributes:
+        loss: mean over all held-out rows.
+        error: its standard error.
+        losses: of each held-out row, float64 of shape (n,).
+        weights: of the same rows, or None.
+        rounds: mean over the folds of the best round.
+        leaves: of all trees, mean over the folds.
+        seconds: that it took.
+    """
+
+    loss: float
+    error: float
+    losses: np.ndarray
+    weights: np.ndarray | None
+    rounds: int
+    leaves: int
+    seconds: float
+
+
+class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
+    """Stops at the deadline, when the step is told to end, or when `worse` says so."""
+
+    def __init__(self, limits: Limits, worse: Report | None) -> None:
+        self._limits = limits
+        self._worse = worse
+        self.cut = False
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        late = time.monotonic() > self._limits.deadline or self._limits.stop.is_set()
+        loss = next(iter(evals_log["held_out"].values()))[-1]
+        self.cut = late or (self._worse is not None and self._worse(epoch, loss))
+        return self.cut
+
+
+def evaluate(
+    arena: Arena, booster: Mapping[str, Any], limits: Limits, report: Report | None = None
+) -> Result:
+    """Train a candidate on every fold.
+
+    One number of rounds is taken for all folds, the mean of their best: the best round of each fold
+    would be chosen by the very rows that judge it.
+
+    Args:
+        arena: the rows.
+        booster: XGBoost's parameters.
+        limits: when to stop.
+        report: is told of a loss, by round of a single fold or by fold of several; returns whether
+            to give up.
+
+    Raises:
+        Cut: it was given up.
+    """
+    began = time.monotonic()
+    single = len(arena.folds) == 1
+    boosters: list[xgb.Booster] = []
+    bests: list[int] = []
+    reached: list[float] = []
+    for number, (training, held_out) in enumerate(arena.matrices):
+        watch = _Watch(limits, report if single else None)
+        trained = xgb.train(
+            dict(booster),
+            training,
+            limits.rounds,
+            evals=[(held_out, "held_out")],
+            early_stopping_rounds=limits.patience,
+            callbacks=[watch],
+            verbose_eval=False,
+        )
+        if watch.cut:
+            raise Cut
+        boosters.append(trained)
+        bests.append(trained.best_iteration + 1)
+        reached.append(trained.best_score)
+        if not single and report is not None and report(number, float(np.mean(reached))):
+            raise Cut
+    rounds = max(1, round(float(np.mean(bests))))
+    losses: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    leaves = 0
+    for fold, trained, (_, held_out) in zip(arena.folds, boosters, arena.matrices, strict=True):
+        kept = min(rounds, trained.num_boosted_rounds())
+        margins = trained.predict(held_out, output_margin=True, iteration_range=(0, kept))
+        losses.append(row_losses(booster, margins, fold.held_out.y))
+        if fold.held_out.weights is not None:
+            weights.append(fold.held_out.weights)
+        leaves += sum(tree.count("leaf=") for tree in trained[:kept].get_dump())
+    every = np.concatenate(losses)
+    weight = np.concatenate(weights) if weights else None
+    seconds = time.monotonic() - began
+    mean_leaves = round(leaves / len(boosters))
+    return Result(
+        mean(every, weight), mean_error(every, weight), every, weight, rounds, mean_leaves, seconds
+    )
