@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.decision import Rule
+from shipway.components.lib.protection import is_protected
+from shipway.components.lib.tables import read_schema
 from shipway.components.lib.task import Target
 from shipway.components.split.hashing import cell_hashes
 from shipway.components.split.repeats import Repeats
@@ -62,6 +64,10 @@ class Subject:
     def rows(self) -> int:
         """Rows of the table."""
         return len(self.parts)
+
+    def hides(self, name: str) -> bool:
+        """Whether no page may show the values of a column."""
+        return is_protected(read_schema(self.dataset).field(name))
 
     @property
     def features(self) -> list[str]:
