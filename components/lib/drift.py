@@ -32,6 +32,7 @@ STOPPED = 0.1
 MARGIN = 0.05
 # A column that tells the tables apart by itself is left out of the model, or it would see no other.
 APART = 0.9
+LATER_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def compare(
     """
     pairs = list(zip(base.views, base.histograms, current.histograms, strict=True))
     present = [pair for pair in pairs if pair[0].column in current.columns]
-    later = [view.column for view, a, b in present if _goes_on(view, a, b)]
+    later = [view.column for view, _, b in present if _goes_on(view, b)]
     judged = [pair for pair in present if not (pair[0].kind == "date" and pair[0].column in later)]
     rng = np.random.default_rng(settings.seed)
     level = settings.rate / (len(judged) + 1)
@@ -169,13 +170,11 @@ def _but(names: Sequence[str], others: Sequence[str]) -> list[str]:
     return [name for name in names if name not in known]
 
 
-def _goes_on(view: View, base: object, current: object) -> bool:
-    """Whether dates begin where the baseline's end: the clock of the rows, which always moves."""
-    if view.kind != "date":
+def _goes_on(view: View, current: NumberHistogram | CategoryHistogram) -> bool:
+    """Whether nearly all dates lie after the baseline's: the clock of the rows, which moves on."""
+    if view.kind != "date" or not isinstance(current, NumberHistogram) or not current.values:
         return False
-    assert isinstance(base, NumberHistogram)
-    assert isinstance(current, NumberHistogram)
-    return current.low is not None and base.high is not None and current.low >= base.high
+    return len(current.edges) > 0 and current.counts[-1] >= LATER_SHARE * current.values
 
 
 def _shifts(
@@ -198,7 +197,7 @@ def _shifts(
     values = new_values_of(base, current)
     if values is not None:
         share = current.rows / (base.rows + current.rows)
-        p_value, usual = new_value_chance(values.counts, share, values.rows, rng)
+        p_value, usual = new_value_chance(values.counts, share, values.rows, level, rng)
         told = values.bins(usual, base.rows, current.rows)
         effect = distance(float(divergence(told.base, told.current)))
         if values.rows <= usual:

@@ -24,7 +24,7 @@ ENOUGH = 10
 SURE = 0.01
 MANY_ROWS = 200
 SHUFFLED = 1_000
-COUNTABLE = 500_000_000
+COUNTABLE = 400_000_000
 CONFIDENCE = 0.95
 
 
@@ -130,7 +130,7 @@ def interval_of(
 
 
 def new_value_chance(
-    counts: np.ndarray, share: float, observed: int, rng: np.random.Generator
+    counts: np.ndarray, share: float, observed: int, level: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Test how many rows hold a value that the baseline has not.
 
@@ -141,6 +141,7 @@ def new_value_chance(
         counts: rows of both tables by value.
         share: of the current table among the rows of both.
         observed: rows of the current table with a new value.
+        level: the smallest p-value that the run has to tell apart.
         rng: draws.
 
     Returns:
@@ -154,7 +155,11 @@ def new_value_chance(
     if (new >= observed).sum() < ENOUGH:
         more = rng.binomial(values, shares, size=(MOST_DRAWS, len(sizes))) @ sizes
         new = np.concatenate([new, more])
-    return float((new >= observed).sum() + 1) / (len(new) + 1), usual
+    exceeding = int((new >= observed).sum())
+    p_value = (exceeding + 1) / (len(new) + 1)
+    if not exceeding and 2 * p_value > level:
+        p_value = min(p_value, _Gamma(new).above(observed))
+    return p_value, usual
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:

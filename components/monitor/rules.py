@@ -136,5 +136,5 @@ def _new_rule(name: str) -> Rule:
 
 
 def _later_rule(name: str) -> Rule:
-    sentence = f"The dates of '{name}' begin where those of the baseline end: not judged."
+    sentence = f"The dates of '{name}' go on after those of the baseline: not judged."
     return _pass("column_drift", name, sentence)
