@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 IMAGES := components/images
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help run test test-slow test-containers bench-serving lint compile images lock clean
+.PHONY: help run test test-slow test-containers bench-serving bench-data bench-training lint compile images lock clean
 help:  ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -45,6 +45,12 @@ test-containers: .venv/dev.stamp  ## Build the images and run a pipeline in them
 
 bench-serving: .venv/dev.stamp  ## Compare the model server with others; BENCH_ARGS=--help lists options.
 	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.serving $(BENCH_ARGS)
+
+bench-data: .venv/dev.stamp  ## Compare the data steps with others; BENCH_ARGS=--help lists options.
+	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.data $(BENCH_ARGS)
+
+bench-training: .venv/dev.stamp  ## Compare training with plain XGBoost; BENCH_ARGS=--help lists options.
+	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.training $(BENCH_ARGS)
 
 lint: .venv/dev.stamp  ## Check style and types.
 	.venv/bin/ruff check .
