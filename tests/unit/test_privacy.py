@@ -69,7 +69,7 @@ def persons(rows: int = ROWS, **more: Any) -> pa.Table:
     day = datetime.datetime(1980, 3, 14, 15)
     columns = {
         "mail": [f"person{i}@mail.example.org" for i in range(rows)],
-        "born": [day + datetime.timedelta(days=37 * i) for i in range(rows)],
+        "seen": [day + datetime.timedelta(days=37 * i) for i in range(rows)],
         "age": [18 + i % 47 for i in range(rows)],
         "income": [1_000.5 * (i % 9) for i in range(rows)],
         "town": [draw.choice(["Ulm", "Bern", "Graz"]) for _ in range(rows)],
@@ -238,14 +238,14 @@ def test_a_hash_is_keyed_and_the_same_in_every_type_and_batch(
 
 # What comes out of ingest.
 
-POLICIES = {"mail": "hash", "born": "bucket:year", "age": "bucket:10", "town": "mask"}
+POLICIES = {"mail": "hash", "seen": "bucket:year", "age": "bucket:10", "town": "mask"}
 
 
 def test_policies_are_applied_before_anything_is_written(bench: Bench) -> None:
     table = bench.read(persons(), privacy={**POLICIES, "income": "drop"})
-    assert table.column_names == ["mail", "born", "age", "town", "y"]
+    assert table.column_names == ["mail", "seen", "age", "town", "y"]
     assert set(table["age"].to_pylist()) == {10, 20, 30, 40, 50, 60}
-    assert {moment.timetuple()[1:4] for moment in table["born"].to_pylist()} == {(1, 1, 0)}
+    assert {moment.timetuple()[1:4] for moment in table["seen"].to_pylist()} == {(1, 1, 0)}
     assert set(table["town"].to_pylist()) == {"***", "B***", "G***"}
     for raw in ("mail.example.org", "1980-03-14", "Bern"):
         assert raw not in bench.written()
@@ -317,14 +317,14 @@ def test_what_stands_late_in_a_table_is_found_and_protected_too(bench: Bench) ->
         ({"privacy": {"age": "bucket:3 2"}}, "no policy"),
         ({"privacy": {"age": "bucket:-1"}}, "no policy"),
         ({"privacy": {"age": "bucket:month"}}, r"'age'.*int64.*Choose another"),
-        ({"privacy": {"born": "bucket:10"}}, r"'born'.*timestamp"),
+        ({"privacy": {"seen": "bucket:10"}}, r"'seen'.*timestamp"),
         ({"privacy": {"mail": "bucket:10"}}, r"'mail'.*string"),
         ({"privacy": {"y": "hash"}}, "label 'y'"),
         ({"pii_action": "halt"}, "warn or stop"),
         ({"quasi_identifiers": ["agee"]}, "Did you mean 'age'"),
         ({"quasi_identifiers": ["age"], "privacy": {"age": "drop"}}, "privacy drops"),
         (
-            {"privacy": dict.fromkeys(["mail", "born", "age", "income", "town"], "drop")},
+            {"privacy": dict.fromkeys(["mail", "seen", "age", "income", "town"], "drop")},
             "every column beside the label",
         ),
     ],
