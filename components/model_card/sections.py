@@ -37,6 +37,16 @@ def sections_of(card: Mapping[str, Any]) -> list[Section]:
 
 
 def _gates(card: Mapping[str, Any]) -> Section:
+    rows = []
+    for decided in card["gates"].values():
+        said = decided["failures"] or decided["warnings"] or ["every rule holds"]
+        more = f" (and {len(said) - 3} more)" if len(said) > 3 else ""
+        reasons = " ".join(said[:3]) + more
+        rows.append([decided["gate"], decided["verdict"], decided["rules"], reasons])
+    return Section("May it ship?", columns=["Gate", "Verdict", "Rules", "Why"], rows=rows)
+
+
+def _owner(card: Mapping[str, Any]) -> Section:
     told = card["owner"]
     rows = [[words, "; ".join(told.get(name, [NOT_STATED]))] for name, words in FIELDS.items()]
     note = "By the owner's file; nothing here is measured."
