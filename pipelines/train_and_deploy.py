@@ -20,6 +20,19 @@ from shipway.components.train.component import train_model
 from shipway.components.tune.component import tune_model
 from shipway.components.validate.component import validate_table
 
+# What reads a database or a bucket may take from the Secret 'shipway-source'; none is needed where
+# the account of the pod has access.
+_SOURCE_CREDENTIALS = (
+    "PGPASSWORD",
+    "SNOWFLAKE_USER",
+    "SNOWFLAKE_PASSWORD",
+    "SNOWFLAKE_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+)
+
 
 def _heavy(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
     """Resources and retries of a step that holds the table in memory."""
@@ -45,6 +58,7 @@ def train_and_deploy(
     model_store: str,
     exclude_columns: List[str] = [],
     task: str = "auto",
+    query: str = "",
     data_format: str = "auto",
     missing_values: List[str] = [],
     row_limit: int = 0,
@@ -72,6 +86,7 @@ def train_and_deploy(
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
     training_device: str = "cpu",
+    threshold_rule: str = "f1",
     slice_columns: List[str] = [],
     protected_columns: List[str] = [],
     minimum_metrics: Dict[str, float] = {},
@@ -94,13 +109,14 @@ def train_and_deploy(
     """Train a model on a table and deploy it once every gate has passed.
 
     Args:
-        data_uri: File, glob or directory, local or gs://, of CSV, Parquet or JSON lines.
+        data_uri: File, glob or directory, local, gs://, s3:// or https://; or a database.
         label: Column to predict.
         model_name: Name of the model and of its endpoint.
         model_store: Directory, or gs:// or s3:// prefix, that keeps the model versions.
         exclude_columns: Columns that must not be used, such as those known only afterwards.
         task: auto, binary, multiclass or regression.
-        data_format: auto, csv, parquet or jsonl.
+        query: One SELECT, where data_uri is a database and does not hold it.
+        data_format: auto, csv, jsonl, parquet, feather, orc or avro.
         missing_values: Cells to read as missing, beside the usual ones; "fare=-1" in one column.
         row_limit: Rows to read at most; 0 reads all.
         read_options: How text is read: delimiter, encoding, decimal, date_format and others.
@@ -127,6 +143,7 @@ def train_and_deploy(
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         training_device: cpu, cuda or auto.
+        threshold_rule: f1, cost=FP:FN, precision>=P, recall>=R or share<=S; binary only.
         slice_columns: Columns whose values are looked at one by one; empty chooses some.
         protected_columns: Columns whose groups are held against each other for fairness.
         minimum_metrics: Lower bounds by metric name.
@@ -159,6 +176,7 @@ def train_and_deploy(
                 data_uri=data_uri,
                 label=label,
                 exclude_columns=exclude_columns,
+                query=query,
                 data_format=data_format,
                 missing_values=missing_values,
                 row_limit=row_limit,
@@ -174,6 +192,12 @@ def train_and_deploy(
             ingested,
             secret_name="shipway-privacy",
             secret_key_to_env={"key": "SHIPWAY_PRIVACY_KEY"},
+            optional=True,
+        )
+        kubernetes.use_secret_as_env(
+            ingested,
+            secret_name="shipway-source",
+            secret_key_to_env={name: name for name in _SOURCE_CREDENTIALS},
             optional=True,
         )
         _heavy(ingested, cpu="2", memory="4Gi")
@@ -224,6 +248,7 @@ def train_and_deploy(
                     device=training_device,
                     monotone_constraints=monotone_constraints,
                     interaction_constraints=interaction_constraints,
+                    threshold_rule=threshold_rule,
                     time_column=time_column,
                     seed=seed,
                 )

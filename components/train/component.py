@@ -22,6 +22,7 @@ def train_model(
     device: str = "cpu",
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
+    threshold_rule: str = "f1",
     seed: int = 0,
 ):
     """Train XGBoost with early stopping; choose calibration and threshold on validation rows.
@@ -36,6 +37,7 @@ def train_model(
         device: cpu, cuda or auto.
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
+        threshold_rule: f1, cost=FP:FN, precision>=P, recall>=R or share<=S; binary only.
         seed: Seed of everything that draws.
 
     Returns:
@@ -48,8 +50,8 @@ def train_model(
     from shipway.components.train.logic import Request
     from shipway.components.train.logic import train as run
 
-    constraints = monotone_constraints, interaction_constraints
-    request = Request(model_name, parameters, seed, objective, device, *constraints)
+    rules = monotone_constraints, interaction_constraints, threshold_rule
+    request = Request(model_name, parameters, seed, objective, device, *rules)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
     result = run(*tables, Path(model.path), Path(report.path), request)
     model.framework = "xgboost"

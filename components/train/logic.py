@@ -27,7 +27,7 @@ from shipway.components.train.baseline import baseline_of
 from shipway.components.train.boosting import boost
 from shipway.components.train.golden import golden_rows
 from shipway.components.train.page import write_page
-from shipway.components.train.threshold import best_threshold
+from shipway.components.train.threshold import best_threshold, rule_of
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Request:
         device: cpu, cuda or auto.
         monotone_constraints: 1 or -1, by raw column.
         interaction_constraints: groups of raw columns that may act together.
+        threshold_rule: what the answers of a binary model are for.
     """
 
     model_name: str
@@ -53,6 +54,7 @@ class Request:
     device: str = "cpu"
     monotone_constraints: Mapping[str, float] = field(default_factory=dict)
     interaction_constraints: Sequence[Sequence[str]] = field(default_factory=list)
+    threshold_rule: str = "f1"
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,14 @@ def train(
         DataError: a table does not fit the plan.
     """
     began = time.monotonic()
+    rule_of(request.threshold_rule)  # a wrong one is refused before the work
     plan = _read_plan(plan_path)
     rows, held_out = StoredTable(train_path), StoredTable(validation_path)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = plan.target.encode(held_out.column(plan.label))
     matrix = plan.transform(held_out)
     booster, curves = boost(plan, rows, held_out, matrix, settings)
-    signature = _settled(plan, booster, matrix, y, settings.response, request.model_name)
+    signature = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_matrix(matrix)
     golden = golden_rows(held_out, plan, matrix, prediction)
@@ -147,11 +150,11 @@ def _settled(
     matrix: np.ndarray,
     y: np.ndarray,
     response: Response,
-    name: str,
+    request: Request,
 ) -> Signature:
     """The signature, with what validation rows settle: calibration, threshold, interval."""
     plain = signature_of(
-        plan, name, None, Calibrator().to_json(), xgb.__version__, response.to_json()
+        plan, request.model_name, None, Calibrator().to_json(), xgb.__version__, response.to_json()
     )
     scorer = Scorer(booster, plain)
     margins = scorer.margins(matrix)
@@ -169,7 +172,7 @@ def _settled(
     calibrator = fit_calibrator(plan.target, margins, y)
     threshold = None
     if plan.target.task == "binary":
-        threshold = best_threshold(y, calibrator.apply(margins)[:, 1])
+        threshold = best_threshold(y, calibrator.apply(margins)[:, 1], request.threshold_rule)
     return replace(plain, threshold=threshold, calibrator=calibrator.to_json())
 
 

@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,6 +217,60 @@ def test_no_threshold_beats_the_best(seed: int) -> None:
     brute = max(f1_at(y, probability, float(value)) for value in probability)
     assert f1_at(y, probability, found) == pytest.approx(brute, abs=1e-12)
     assert not np.isin(found, probability)
+
+
+def scored(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    y = draw.integers(0, 2, 80)
+    return y, np.clip(0.5 + 0.3 * (y - 0.5) + draw.normal(scale=0.2, size=80), 0.01, 0.99).round(2)
+
+
+def told(y: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float]:
+    answer = probability >= threshold
+    hits, taken = float((answer & (y == 1)).sum()), float(answer.sum())
+    return {
+        "cost": (taken - hits) + 5 * (y.sum() - hits),
+        "precision": hits / max(taken, 1.0),
+        "recall": hits / y.sum(),
+        "share": taken / len(y),
+    }
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_threshold_keeps_its_rule_and_none_that_does_is_better(seed: int) -> None:
+    y, probability = scored(seed)
+    others = [told(y, probability, float(value)) for value in [*probability, 0.999]]
+
+    def chosen(rule: str) -> dict[str, float]:
+        return told(y, probability, best_threshold(y, probability, rule))
+
+    assert chosen("cost=1:5")["cost"] == min(one["cost"] for one in others)
+    mine = chosen("precision>=0.8")
+    assert mine["precision"] >= 0.8
+    assert mine["recall"] == max(one["recall"] for one in others if one["precision"] >= 0.8)
+    mine = chosen("recall >= 0.9")
+    assert mine["recall"] >= 0.9
+    assert mine["precision"] == max(one["precision"] for one in others if one["recall"] >= 0.9)
+    mine = chosen("share<=0.25")
+    assert mine["share"] <= 0.25
+    assert mine["recall"] == max(one["recall"] for one in others if one["share"] <= 0.25)
+
+
+def test_where_a_wrong_yes_costs_much_nobody_is_taken() -> None:
+    y, probability = scored(0)
+    assert best_threshold(y[:20] * 0, probability[:20], "cost=9:1") > probability[:20].max()
+
+
+@pytest.mark.parametrize("rule", ["f2", "cost=1", "precision>=1.5", "recall>=0", "share<=x"])
+def test_a_threshold_rule_that_cannot_be_read_is_refused_before_the_work(tmp_path, rule) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"threshold_rule='{rule}'")):
+        absent = tmp_path / "absent"
+        train(*[absent] * 5, Request("churn", threshold_rule=rule))
+
+
+def test_a_rule_that_no_threshold_keeps_is_an_error() -> None:
+    with pytest.raises(DataError, match="No threshold keeps threshold_rule='precision>=0.9'"):
+        best_threshold(np.array([0, 1, 0]), np.array([0.9, 0.5, 0.5]), "precision>=0.9")
 
 
 def test_of_equal_thresholds_the_nearest_to_a_half_is_taken() -> None:
