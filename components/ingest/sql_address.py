@@ -57,7 +57,8 @@ class Address:
     def uri(self) -> str:
         """The address without the query, as it stands in logs, metadata and pages."""
         user = f"{self.user}@" if self.user else ""
-        slash = "/" if self.host and self.path else ""
+        in_file = self.scheme in ("sqlite", "duckdb")
+        slash = "/" if self.path and not in_file else ""
         return f"{self.scheme}://{user}{self.host}{slash}{self.path}"
 
     @property

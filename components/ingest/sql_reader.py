@@ -85,8 +85,10 @@ class QueryReader:
         self._address = address
         self._driver = driver_of(address)
         self._connection: Any = None
-        self._rows: pa.RecordBatchReader = self._execute()
-        self.names: list[str] = self._rows.schema.names
+        self._cursor: Any = None  # which closes its rows when nothing refers to it
+        self._rows: pa.RecordBatchReader | None = None
+        self._given: pa.Schema = self._execute().schema
+        self.names: list[str] = self._given.names
         if repeated := twice(self.names):
             self.close()
             raise DataError(
@@ -101,19 +103,21 @@ class QueryReader:
                 self._connection = self._driver.connect(
                     address.path, read_only=True, config={"enable_external_access": "false"}
                 )
-                return self._connection.sql(address.query).to_arrow_reader(BATCH_ROWS)
+                self._rows = self._connection.sql(address.query).to_arrow_reader(BATCH_ROWS)
+                return self._rows
             uri, options = connection_of(address, os.environ)
             uris = [uri] if uri else []
             # A transaction, where the database has them, is begun by this.
             commits = address.scheme not in ("postgresql", "redshift")
             self._connection = self._driver.connect(*uris, db_kwargs=options, autocommit=commits)
-            cursor = self._connection.cursor()
+            cursor = self._cursor = self._connection.cursor()
             if address.scheme == "postgresql":
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 hint = {"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
                 cursor.adbc_statement.set_options(**hint)
             cursor.execute(address.query)
-            return cursor.fetch_record_batch()
+            self._rows = cursor.fetch_record_batch()
+            return self._rows
         except (self._driver.Error, pa.ArrowException, OSError) as error:
             self.close()
             raise self._explained(error) from error
@@ -124,7 +128,7 @@ class QueryReader:
         Raises:
             DataError: a column is nested, holds bytes or sums of money.
         """
-        return pa.schema([(name, self._kind(self._rows.schema.field(name))) for name in kept])
+        return pa.schema([(name, self._kind(self._given.field(name))) for name in kept])
 
     def _kind(self, field: pa.Field) -> pa.DataType:
         metadata = field.metadata or {}
@@ -151,7 +155,7 @@ class QueryReader:
             DataError: the database breaks off.
         """
         schema = self.schema(kept)
-        rows = self._rows if self._connection is not None else self._execute()
+        rows = self._rows or self._execute()
         try:
             while True:
                 try:
@@ -162,16 +166,20 @@ class QueryReader:
         except (self._driver.Error, pa.ArrowException, OSError) as error:
             raise self._explained(error) from error
         finally:
-            with suppress(pa.ArrowException, OSError):
-                rows.close()
             self.close()
 
     def close(self) -> None:
         """End the transaction and the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(self._driver.Error):
-                connection.close()
+        rows, self._rows = self._rows, None
+        opened = [self._cursor, self._connection]
+        self._cursor = self._connection = None
+        if rows is not None:  # first: what is left of a query keeps a file of DuckDB open
+            with suppress(pa.ArrowException, OSError):
+                rows.close()
+        for one in opened:
+            if one is not None:
+                with suppress(self._driver.Error):
+                    one.close()
 
     def _explained(self, error: Exception) -> DataError:
         said = " ".join(str(error).split())
