@@ -248,7 +248,6 @@ def train_and_deploy(
                     device=training_device,
                     monotone_constraints=monotone_constraints,
                     interaction_constraints=interaction_constraints,
-                    threshold_rule=threshold_rule,
                     time_column=time_column,
                     seed=seed,
                 )
@@ -263,6 +262,7 @@ def train_and_deploy(
                     device=training_device,
                     monotone_constraints=monotone_constraints,
                     interaction_constraints=interaction_constraints,
+                    threshold_rule=threshold_rule,
                     seed=seed,
                 )
                 _heavy(trained, cpu="4", memory="16Gi")

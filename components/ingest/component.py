@@ -15,6 +15,7 @@ def ingest_table(
     dataset: Output[Dataset],
     datasheet: Output[HTML],
     exclude_columns: List[str] = [],
+    query: str = "",
     data_format: str = "auto",
     missing_values: List[str] = [],
     row_limit: int = 0,
@@ -27,11 +28,18 @@ def ingest_table(
 ):
     """Read a table and write it as Parquet; excluded columns are never written.
 
+    A database is postgresql://[USER@]HOST/DATABASE, redshift://, sqlite:///PATH, duckdb:///PATH,
+    bigquery://PROJECT[/DATASET] or snowflake://[USER@]ACCOUNT/DATABASE[/SCHEMA]. It is asked by
+    `query`, or by ?table=NAME or ?query=SQL at the end of data_uri; SQL stands there as it is, or
+    URL-encoded and without spaces. Passwords come from the environment, never from data_uri.
+    Folders named KEY=VALUE below data_uri become columns.
+
     Args:
-        data_uri: File, glob or directory, local or gs://, of CSV, Parquet or JSON lines.
+        data_uri: File, glob or directory, local, gs://, s3:// or https://; or a database.
         label: Column to predict; rows without it are dropped and counted.
         exclude_columns: Columns to leave out.
-        data_format: auto, csv, parquet or jsonl.
+        query: One SELECT, where data_uri is a database and does not hold it.
+        data_format: auto, csv, jsonl, parquet, feather, orc or avro.
         missing_values: Cells to read as missing, beside the usual ones; "fare=-1" in one column.
         row_limit: Rows to read at most; 0 reads all.
         read_options: How text is read: delimiter, encoding, decimal, date_format and others.
@@ -53,6 +61,6 @@ def ingest_table(
     request = Request(
         data_uri, label, exclude_columns, data_format, missing_values, row_limit,
         read_options, maximum_rejected_share, wishes=Wishes(privacy, pii_action, quasi_identifiers),
-        about_data=about_data,
+        about_data=about_data, query=query,
     )  # fmt: skip
     dataset.metadata.update(ingest(request, Path(dataset.path), Path(datasheet.path)))
