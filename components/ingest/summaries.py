@@ -121,7 +121,7 @@ def _value(scalar: pa.Scalar) -> Any:
     # Nanoseconds have no form in Python's own type.
     kind = scalar.type
     return (
-        scalar.cast(pa.timestamp("us", kind.tz), safe=False) if _is_nano(kind) else scalar
+        pc.cast(scalar, pa.timestamp("us", kind.tz), safe=False) if _is_nano(kind) else scalar
     ).as_py()
 
 

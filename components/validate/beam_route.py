@@ -93,7 +93,7 @@ def measure_with_beam(
     """
     runner, given = runner_of(arguments), pipeline_arguments(arguments)
     profile = begin(places.path, sample_rows)
-    source, scratch = _reachable(places, runner, given)
+    source, scratch = reachable(places, runner, given)
     with tempfile.TemporaryDirectory(prefix="beam-") as folder:
         target = scratch or folder
         _run(source, target, profile, given, stats_options(len(profile.casts), schema))
@@ -106,7 +106,7 @@ def measure_with_beam(
     return profile
 
 
-def _reachable(places: Places, runner: str, arguments: Sequence[str]) -> tuple[str, str]:
+def reachable(places: Places, runner: str, arguments: Sequence[str]) -> tuple[str, str]:
     """Where the workers read and write; an empty second part for a folder of this machine."""
     if runner in HERE or "--environment_type=LOOPBACK" in arguments:
         return str(places.path), ""

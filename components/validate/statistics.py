@@ -64,7 +64,14 @@ def stats_options(columns: int, schema: Any = None) -> Any:
     """
     # TFDV takes 100 quantiles for each bucket, in Python: 17 ms a numeric column by default.
     buckets = WIDE_BUCKETS if columns > WIDE_COLUMNS else BUCKETS
-    return import_tfdv().StatsOptions(schema=schema, num_quantiles_histogram_buckets=buckets)
+    tfdv = import_tfdv()
+    if schema is not None:
+        # TFDV would measure whole numbers of a bool_domain as texts, and then hold them to nothing.
+        schema, given = type(schema)(), schema
+        schema.CopyFrom(given)
+        for feature in schema.feature:
+            feature.ClearField("bool_domain")
+    return tfdv.StatsOptions(schema=schema, num_quantiles_histogram_buckets=buckets)
 
 
 def begin(path: Path, sample_rows: int = 0) -> Profile:

@@ -49,6 +49,7 @@ def write_table(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.slow
 def test_a_schema_is_inferred_reviewed_and_compared(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -15,9 +15,10 @@ import pytest
 from shipway import components
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.images import DATA
+from shipway.components.lib.schema_file import marked
 from shipway.components.lib.tables import write_table
 from shipway.components.validate.casting import cast_column, plan_casts
+from shipway.components.validate.chunks import plan_chunks, read_chunks
 from shipway.components.validate.logic import Outputs, Settings, validate
 from shipway.components.validate.profile import TextNumbers
 
@@ -58,6 +59,9 @@ for case in json.loads(Path(sys.argv[1]).read_text()):
             f.name for f in schema.feature if "SERVING" in f.not_in_environment
         ]
         result["environments"] = list(schema.default_environment)
+        datasets = tfdv.load_stats_binary(str(files[0])).datasets
+        result["datasets"] = {dataset.name: dataset.num_examples for dataset in datasets}
+        result["same_text"] = files[1].read_text() == Path(case.get("schema", files[1])).read_text()
     seen[case["name"]] = result
 Path(sys.argv[2]).write_text(json.dumps(seen))
 """
@@ -117,6 +121,14 @@ dataset_constraints {{ min_examples_count: {rows} }}
 """
 
 
+def settings():
+    """Name of a case -> settings of validate beside the schema."""
+    return {
+        "sliced": {"slice_columns": ["company", "seats", "fare", "person"]},
+        "sampled": {"sample_rows": 1_000, "slice_columns": ["company"]},
+    }
+
+
 def cases():
     """Name -> table, label, schema text."""
     strict, roomy = GIVEN.format(fare=1, rows=10_000), GIVEN.format(fare=100, rows=10)
@@ -138,6 +150,10 @@ def cases():
         "new_column": (good_table(tips=good_table()["fare"]), "label", roomy),
         "type": (good_table(fare=pa.array(["much"] * ROWS)), "label", roomy),
         "range_and_size": (good_table(), "label", strict),
+        "reviewed": (good_table(), "label", marked(roomy, "Ada")),
+        "edited": (good_table(), "label", marked(roomy, "Ada") + " "),
+        "sliced": (good_table(person=pa.array([f"p{i % 30}" for i in range(ROWS)])), "label", ""),
+        "sampled": (good_table(5_000), "label", GIVEN.format(fare=100, rows=3_000)),
         "no_schema": (good_table(), "label", "nowhere"),
         "not_a_schema": (good_table(), "label", "fature { nmae: 1 }"),
         "blank_schema": (good_table(), "label", " "),
@@ -155,17 +171,6 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def data_python(repository):
-    """A Python that has TFDV."""
-    known = os.environ.get("SHIPWAY_DATA_PYTHON")
-    if known:
-        return Path(known)
-    from shipway.pipelines.environments import prepare
-
-    return prepare([DATA], repository / ".shipway", lambda _: None)[DATA] / "bin" / "python"
-
-
-@pytest.fixture(scope="module")
 def validated(data_python, tmp_path_factory):
     """Every case, validated with TFDV in one process: name -> what came out."""
     folder = tmp_path_factory.mktemp("validate")
@@ -176,7 +181,7 @@ def validated(data_python, tmp_path_factory):
     for name, (table, label, schema) in cases().items():
         write_table(table, folder / name / "dataset")
         todo.append({"name": name, "label": label, "dataset": str(folder / name / "dataset")})
-        todo[-1]["out"] = str(folder / name / "out")
+        todo[-1] |= {"out": str(folder / name / "out"), "settings": settings().get(name, {})}
         if schema:
             (folder / name / "given.pbtxt").write_text(schema)
             todo[-1]["schema"] = str(folder / name / "given.pbtxt")
@@ -346,6 +351,53 @@ def test_schemas_that_cannot_be_read_are_refused_before_anything_is_written(vali
     assert "describes no column" in validated["blank_schema"]["error"]
     for name in ("no_schema", "not_a_schema", "blank_schema"):
         assert validated[name]["written"] == [] and "given.pbtxt" in validated[name]["error"]
+
+
+def test_a_mark_of_a_review_holds_until_the_schema_is_edited(validated):
+    assert not found(validated["reviewed"], "warn") and validated["reviewed"]["same_text"]
+    assert "Ada reviewed it at" in validated["reviewed"]["page"]
+    (rule,) = validated["edited"]["decision"].warnings
+    assert (rule.name, "changed after Ada reviewed it" in rule.sentence) == (
+        "schema.reviewed",
+        True,
+    )
+
+
+def test_slices_are_further_datasets_of_the_very_rows_that_hold_a_value(validated):
+    result, table = validated["sliced"], cases()["sliced"][0]
+    counted = {f"company={v}": table["company"].to_pylist().count(v) for v in ("red", "green")}
+    counted |= {f"seats={v}": table["seats"].to_pylist().count(v) for v in range(1, 6)}
+    assert result["datasets"]["All Examples"] == ROWS
+    assert {name: result["datasets"][name] for name in counted} == counted
+    assert sum(name.startswith("person=") for name in result["datasets"]) == 10
+    warned = {r.slice: r.sentence for r in result["decision"].warnings if r.name == "data.slices"}
+    assert set(warned) == {"column fare", "column person"}
+    assert "only its 10 most frequent values" in warned["column person"]
+    assert "company=red" in result["page"]
+
+
+def test_a_sample_is_said_plainly_and_does_not_pass_for_the_table(validated):
+    result = validated["sampled"]
+    assert result["rows"] == 1_000 and sum(list(result["datasets"].values())[1:]) == 1_000
+    (rule,) = [rule for rule in result["decision"].warnings if rule.name == "data.sample"]
+    assert "1,000 of 5,000 rows" in rule.sentence
+    # The table has the 3,000 rows that the schema wants, though the sample has not.
+    assert result["decision"].verdict == "pass"
+    assert "a sample of 5,000" in result["page"]
+
+
+def test_a_sample_is_spread_over_the_table_and_always_the_same(tmp_path):
+    table = pa.table({"row": range(200_000)})
+    write_table(table, tmp_path / "table")
+    chunks = plan_chunks(tmp_path / "table", 1_001)
+    rows = np.concatenate([batch.column(0) for _, batch in read_chunks(tmp_path / "table", chunks)])
+    assert len(chunks) == 4 and len(rows) == len(set(rows)) == 1_001
+    numbers = np.concatenate([chunk.row_numbers() for chunk in chunks])
+    assert (numbers == rows + 1).all()
+    assert abs(rows.mean() - 100_000) < 6_000
+    again = plan_chunks(tmp_path / "table", 1_001)
+    assert (np.concatenate([chunk.row_numbers() for chunk in again]) == numbers).all()
+    assert [c.taken for c in plan_chunks(tmp_path / "table", 10**9)] == [c.rows for c in chunks]
 
 
 def test_tensorflow_is_quiet(validated):
