@@ -7,7 +7,7 @@ from shipway.components.split.assignment import NAMES
 from shipway.components.split.subject import Subject
 
 MIN_SHARE = 0.01
-MIN_TEST_ROWS = 30
+MIN_TEST_ROWS = 10
 ONE_VALUE = 0.5
 
 

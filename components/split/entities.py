@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from shipway.components.lib.decision import Rule
+from shipway.components.lib.kinds import is_text
 from shipway.components.split.assignment import TEST, TRAIN
 from shipway.components.split.repeats import find_repeats
 from shipway.components.split.scan import Kept
@@ -54,6 +55,8 @@ def _looks_like_one(subject: Subject, name: str, kept: Kept) -> Rule | None:
     repeats = find_repeats(kept.hashes)
     entities = len(kept.rows) - len(repeats.rows) + len(repeats.starts)
     named = bool(_NAMES_AN_ENTITY.search(name))
+    if not named and not is_text(subject.training.schema.field(name).type):
+        return None  # whole numbers are measures, unless they are called otherwise
     each = len(kept.rows) / max(entities, 1)
     if entities < MIN_ENTITIES or not 1.2 <= each <= MAX_ROWS_EACH:
         return None

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.kinds import is_moment, is_number
 
-MANTISSA_BITS = np.uint64(47)
-HALF = np.uint64(1 << 46)
+LAST_BITS = np.uint64(42)  # of a float's 52: what is left tells a thousandth apart
+HALF = np.uint64(1 << 41)
 
 
 def row_hashes(table: pa.Table, *but: str) -> np.ndarray:
@@ -59,7 +59,7 @@ def loose_hashes(name: str, column: pa.ChunkedArray) -> np.ndarray | None:
         None for a column of which nothing is written in two ways.
     """
     if pa.types.is_floating(column.type):
-        rounded = ((numbers(column) + 0.0).view(np.uint64) + HALF) >> MANTISSA_BITS
+        rounded = ((numbers(column) + 0.0).view(np.uint64) + HALF) >> LAST_BITS
         return mixed(rounded ^ _salt(name))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return mixed(_text_hashes(column.cast(pa.string()), loose=True) ^ _salt(name))

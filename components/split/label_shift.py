@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from shipway.components.lib.decision import Rule
+from shipway.components.lib.protection import PROTECTED
 from shipway.components.split.subject import Subject, passed
 from shipway.components.split.times import day, moments, read_times
 
@@ -61,6 +62,7 @@ def _by_time(subject: Subject) -> list[Rule]:
         place, step, z, rest = _sharpest(means, float(outcomes.std()), len(order) / blocks)
         if abs(step) >= MIN_STEP and abs(z) >= MIN_Z and abs(step) >= SUDDEN * rest:
             when = day(times[order[int(place * len(order) / blocks)]])
+            when = "a moment" if subject.hides(name) else when
             sentence = (
                 f"The label's mean steps from {means[:place].mean():.3g} to "
                 f"{means[place:].mean():.3g} at {when} by '{name}' ({abs(z):.0f} standard errors): "
@@ -76,15 +78,16 @@ def _by_time(subject: Subject) -> list[Rule]:
 
 def _sharpest(means: np.ndarray, spread: float, rows: float) -> tuple[int, float, float, float]:
     """The sharpest step: its block, size and standard errors; and how the label moves elsewhere."""
-    best = (0, 0.0, 0.0)
-    for place in range(SIDE, len(means) - SIDE + 1):
-        step = float(means[place : place + SIDE].mean() - means[place - SIDE : place].mean())
-        error = spread * np.sqrt(2 / (SIDE * rows))
-        if error and abs(step) > abs(best[1]):
-            best = (place, step, step / error)
-    near = np.abs(np.arange(len(means) - 1) + 1 - best[0]) <= 1
-    rest = np.abs(np.diff(means))[~near]
-    return *best, float(np.quantile(rest, 0.9)) if len(rest) else 0.0
+    places = np.arange(SIDE, len(means) - SIDE + 1)
+    if not len(places) or not spread:
+        return 0, 0.0, 0.0, 0.0
+    sums = np.concatenate([[0.0], np.cumsum(means)])
+    steps = (sums[places + SIDE] - 2 * sums[places] + sums[places - SIDE]) / SIDE
+    best = int(np.abs(steps).argmax())
+    rest = np.abs(steps)[np.abs(places - places[best]) >= SIDE]
+    error = spread * np.sqrt(2 / (SIDE * rows))
+    usual = float(np.quantile(rest, 0.9)) if len(rest) else 0.0
+    return int(places[best]), float(steps[best]), float(steps[best] / error), usual
 
 
 def _by_source(subject: Subject) -> list[Rule]:
@@ -101,8 +104,9 @@ def _by_source(subject: Subject) -> list[Rule]:
         if far is None:
             continue
         code, step, z, rows = far
+        source = PROTECTED if subject.hides(name) else sources[code]
         sentence = (
-            f"Rows from {name}='{sources[code]}' have a mean label that is {abs(step):.2f} "
+            f"Rows from {name}='{source}' have a mean label that is {abs(step):.2f} "
             f"{'higher' if step > 0 else 'lower'} than that of all others ({abs(z):.0f} standard "
             f"errors, {rows:,} rows): ask how this source labels, or leave its rows out."
         )

@@ -57,9 +57,10 @@ def _leaks(subject: Subject, plan: FeaturePlan | None) -> list[Rule]:
     # What is the label by definition also predicts it: told once.
     known = {rule.slice for rule in exact if rule.slice}
     scores = [rule for rule in score_rules(subject, judge, plan) if rule.slice not in known]
+    stops = {rule.slice for rule in [*exact, *scores] if rule.verdict == "fail"}
     return [
         *overlap_rules(subject),
-        *entity_rules(subject),
+        *(rule for rule in entity_rules(subject) if not rule.slice or rule.slice not in stops),
         *exact,
         *scores,
         *time_rules(subject, judge),

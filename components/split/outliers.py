@@ -11,9 +11,9 @@ from shipway.components.split.subject import Subject, passed
 ROWS = 5_000
 MIN_ROWS = 200
 TREES = 60
-ODD = 0.7
+ODD = 0.6
 MAX_SHARE = 0.005
-FAR = 8.0
+FAR = 20.0
 SHOWN = 10
 
 
@@ -77,12 +77,12 @@ def _scores(features: np.ndarray) -> np.ndarray:
 
 
 def _distances(features: np.ndarray) -> np.ndarray:
-    """How far each value lies outside the middle 98 % of its feature, in widths of the half.
+    """How far each value lies from the middle of its feature, in widths of the middle half.
 
     A feature of few values has none that lies far out.
     """
-    low, quarter, three, high = np.nanquantile(features, [0.01, 0.25, 0.75, 0.99], axis=0)
-    width = np.maximum(three - quarter, (high - low) / 8)
+    low, quarter, three, high = np.nanquantile(features, [0.05, 0.25, 0.75, 0.95], axis=0)
+    width = np.maximum(three - quarter, (high - low) / 4)
     middle = np.nanmedian(features, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = np.abs(features - middle) / width

@@ -7,12 +7,13 @@ from shipway.components.lib.kinds import kind_of
 from shipway.components.split.assignment import TEST, TRAIN, VALIDATION
 from shipway.components.split.hashing import loose_hashes
 from shipway.components.split.repeats import find_repeats, hashes_in_splits
-from shipway.components.split.scan import LOOSE, Kept
+from shipway.components.split.scan import LOOSE, NOTHING, Kept
 from shipway.components.split.subject import Subject, passed
 
-NEAR_SHARE = 0.01
+NEAR_SHARE = 0.05
 MIN_ROWS = 5
 CHANCE = 1e-3
+DENSE = 1.5
 
 
 def overlap_rules(subject: Subject) -> list[Rule]:
@@ -41,33 +42,17 @@ def _equal_rows(subject: Subject) -> Rule:
 
 def _near_rows(subject: Subject) -> Rule:
     """Test rows that equal a training row but for one column, or for the way of writing."""
-    exact, chances = _exactly_shared(subject), _chances(subject)
-    found = []
-    for name, kept in subject.scan.left_out.items():
-        if chances[name] > np.log(CHANCE):
-            continue
-        seen, asked = _seen_in_training(kept, subject.parts, exact)
-        if seen:
-            found.append((seen / asked, seen, asked, name))
-    # A pair of rows differs in one column or in none, so that the shares may be added up; rows
-    # that are written differently are found in both ways.
-    single = [one for one in found if one[3] != LOOSE]
-    loose = [one for one in found if one[3] == LOOSE]
-    share = max(sum(one[0] for one in single), *(one[0] for one in loose), 0.0)
-    count = max(sum(one[1] for one in single), *(one[1] for one in loose), 0)
-    rows = max((one[2] for one in found), default=int((subject.parts == TEST).sum()))
-    if share < NEAR_SHARE or count < MIN_ROWS:
-        what = "No test row" if not count else f"Not more than {share:.2%} of the test rows"
-        return Rule(
-            "near_duplicates", "pass",
-            f"{what} nearly equals a training row.", share, f"< {NEAR_SHARE:.0%}", n=rows,
-        )  # fmt: skip
-    best = max(found)
-    how = (
-        "but for small and capital letters, spaces or rounding"
-        if best[3] == LOOSE
-        else f"in every column but '{best[3]}'"
-    )
+    shares = _near_shares(subject)
+    loose = shares.pop(LOOSE, 0.0)
+    single = sum(shares.values())
+    share, rows = max(single, loose), int((subject.parts == TEST).sum())
+    if share < NEAR_SHARE or share * rows < MIN_ROWS:
+        sentence = f"{share:.2%} of the test rows nearly equal a training row."
+        return Rule("near_duplicates", "pass", sentence, share, f"< {NEAR_SHARE:.0%}", n=rows)
+    best = max(shares, key=lambda name: shares[name], default=LOOSE)
+    how = "in all columns" if best == NOTHING else f"in every column but '{best}'"
+    if loose >= single:
+        how = "but for small and capital letters, spaces or rounding"
     apart = ", identifiers left out" if subject.scan.identifiers else ""
     sentence = (
         f"{share:.1%} of the test rows nearly equal a training row (most often {how}{apart}), so "
@@ -75,6 +60,33 @@ def _near_rows(subject: Subject) -> Rule:
         "the column that the copies share as group_column."
     )
     return Rule("near_duplicates", "warn", sentence, share, f"< {NEAR_SHARE:.0%}", n=rows)
+
+
+def _near_shares(subject: Subject) -> dict[str, float]:
+    """The share of test rows that are near ones, by the column in which they differ.
+
+    A pair differs in one column or, but for identifiers, in none, so that these add up.
+    """
+    exact, chances = _exactly_shared(subject), _chances(subject)
+
+    def share(kept: Kept) -> float:
+        seen, asked = _seen_in_training(kept, subject.parts, exact)
+        return seen / asked
+
+    found = {
+        name: share(kept)
+        for name, kept in subject.scan.left_out.items()
+        if chances[name] <= np.log(CHANCE)
+    }
+    equal = found.get(NOTHING, 0.0)
+    more = {n: share(kept) for n, kept in subject.scan.left_out_more.items() if n in found}
+    telling = max((found[name] for name in found if name not in more), default=equal)
+    return {
+        name: one - (0.0 if name in (NOTHING, LOOSE) else equal)
+        for name, one in found.items()
+        # Where one column less finds many more pairs, rows are dense and pairs are chance.
+        if more.get(name, 0.0) <= DENSE * (one + telling - equal)
+    }
 
 
 def _exactly_shared(subject: Subject) -> np.ndarray:
@@ -113,7 +125,7 @@ def _chances(subject: Subject) -> dict[str, float]:
         loose += each[name] if other is None else _collision(other)
     rows = float(np.log((subject.parts == TRAIN).sum()))
     chances = {name: rows + exact - one for name, one in each.items()}
-    return chances | {LOOSE: rows + loose}
+    return chances | {NOTHING: rows + exact, LOOSE: rows + loose}
 
 
 def _collision(hashes: np.ndarray) -> float:

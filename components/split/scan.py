@@ -21,7 +21,7 @@ from shipway.components.split.hashing import cell_hashes, loose_hashes, mixed
 SKETCH = 4_000_000
 MAX_LEFT_OUT = 100
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
-LOOSE = "\0loose"
+LOOSE, NOTHING = "\0loose", "\0nothing"
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class Scan:
         keys: of the key columns of each row; empty where none are named.
         groups: of the group column's cells; empty where none is named.
         identifiers: columns of whose values nearly each is met once.
-        left_out: by column, rows but for it and for the identifiers; under `LOOSE`, rows in
-            small letters and rounded numbers.
+        left_out: by column, rows but for it and for the identifiers; under `NOTHING`, rows but
+            for the identifiers; under `LOOSE`, those in small letters and rounded numbers.
+        left_out_more: the same, each without the column that tells rows apart best as well.
         cells: by column of text or whole numbers, the cells.
     """
 
@@ -53,6 +54,7 @@ class Scan:
     groups: np.ndarray
     identifiers: list[str] = field(default_factory=list)
     left_out: dict[str, Kept] = field(default_factory=dict)
+    left_out_more: dict[str, Kept] = field(default_factory=dict)
     cells: dict[str, Kept] = field(default_factory=dict)
 
 
@@ -123,7 +125,10 @@ class _Sketch:
         self._identifiers = [n for n in self._coded if _is_identifier(first.column(n))]
         self._left_out = [n for n in names if n not in self._identifiers][:MAX_LEFT_OUT]
         self._coded = self._coded[:MAX_LEFT_OUT]
-        kept = max(1, rows * (len(self._left_out) + len(self._coded) + 1))
+        self._telling = max(
+            self._left_out, key=lambda name: len(pc.unique(first.column(name))), default=""
+        )
+        kept = max(1, rows * (2 * len(self._left_out) + len(self._coded) + 4))
         share = min(1.0, SKETCH / kept)
         self._bound = None if share == 1 else np.uint64(share * 2**64)
         self._found: dict[tuple[str, str], list[Kept]] = {}
@@ -135,14 +140,25 @@ class _Sketch:
         for name in self._identifiers:
             base ^= cells[name]
         loose = base.copy()
+        telling = cells.get(self._telling, np.zeros_like(whole))
+        loosely_telling = telling
         for name in self._left_out:
-            self._keep("left_out", name, start, mixed(base ^ cells[name]))
             other = loose_hashes(name, batch.column(name))
             if other is not None:
                 loose ^= cells[name] ^ other
-        self._keep("left_out", LOOSE, start, mixed(loose))
+                loosely_telling = other if name == self._telling else loosely_telling
+            self._keep_both(name, start, base ^ cells[name], telling, name != self._telling)
+        self._keep_both(NOTHING, start, base, telling)
+        self._keep_both(LOOSE, start, loose, loosely_telling)
         for name in self._coded:
             self._keep("cells", name, start, cells[name])
+
+    def _keep_both(
+        self, name: str, start: int, hashes: np.ndarray, telling: np.ndarray, more: bool = True
+    ) -> None:
+        self._keep("left_out", name, start, mixed(hashes))
+        if more:
+            self._keep("left_out_more", name, start, mixed(hashes ^ telling))
 
     def _keep(self, kind: str, name: str, start: int, hashes: np.ndarray) -> None:
         rows = (
