@@ -66,7 +66,9 @@ class Numbers:
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
         if not pa.types.is_temporal(values.type):
-            self.total += float(pc.sum(pc.cast(values, pa.float64(), safe=False)).as_py())
+            if pa.types.is_integer(values.type) and max(-low, high) * len(values) >= 2**63:
+                values = pc.cast(values, pa.float64(), safe=False)  # else the sum wraps around
+            self.total += float(pc.sum(values).as_py())
             self.count += len(values) - values.null_count
 
 

@@ -113,3 +113,11 @@ def test_small_samples_hold_every_row(rows: int) -> None:
     sample = Sample(pa.schema([("i", pa.int64())]))
     sample.add(pa.record_batch({"i": pa.array(range(rows), pa.int64())}))
     assert sample.whole and sample.table().num_rows == rows
+
+
+def test_means_of_huge_numbers_do_not_wrap_around(tmp_path: Path) -> None:
+    huge = pa.array([2**62, 2**62 - 1] * 20, pa.int64())
+    sheet, _ = written(tmp_path, table(huge=huge, small=pa.array([-1] * 40, pa.int8())))
+    told = {one["name"]: one for one in sheet["columns"]}
+    assert told["huge"]["mean"] == pytest.approx(2**62)
+    assert (told["small"]["minimum"], told["small"]["mean"]) == (-1, -1.0)
