@@ -60,11 +60,10 @@ def not_utf8(stored: StoredObject) -> DataError:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                near = line[max(0, error.start - 10) : error.end + 10]
+                # What stands around it is not shown: it may be personal.
                 return DataError(
                     f"'{stored.uri}', line {number}: byte {offset + error.start + 1} "
-                    f"(0x{line[error.start]:02x}) is not UTF-8, near "
-                    f"{near.decode('ascii', 'backslashreplace').strip()!r}. {cure}"
+                    f"(0x{line[error.start]:02x}) is not UTF-8. {cure}"
                 )
             offset += len(line)
     return DataError(f"'{stored.uri}' has bytes that are not UTF-8. {cure}")
