@@ -17,6 +17,7 @@ from shipway.components.lib.metrics import (
     compute_metrics,
     paired_difference,
 )
+from shipway.components.lib.protection import is_protected
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import json_value, read_schema, read_table
 
@@ -42,9 +43,9 @@ class Slice:
 def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[Slice]:
     """The slices of the given columns, or of a few that suit.
 
-    Without columns: the first five columns of text or booleans that hold 2 to 8 values. A column
-    that was asked for is taken whatever it holds: numbers in four ranges of about as many rows,
-    else its 30 most frequent values.
+    Without columns: the first five columns of text or booleans that hold 2 to 8 values and are not
+    protected. A column that was asked for is taken whatever it holds: numbers in four ranges of
+    about as many rows, else its 30 most frequent values.
 
     Raises:
         ConfigurationError: a column is not in the test table, or is the label.
@@ -62,7 +63,11 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
         return [part for name in dict.fromkeys(columns) for part in _slices(test, name, asked=True)]
     slices: list[Slice] = []
     found = 0
-    suited = [field.name for field in schema if field.name != label and _is_category(field.type)]
+    suited = [
+        field.name
+        for field in schema
+        if field.name != label and _is_category(field.type) and not is_protected(field)
+    ]
     for name in suited[:MAX_CANDIDATES]:
         parts = _slices(test, name, asked=False)
         slices += parts
