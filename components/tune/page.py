@@ -10,7 +10,7 @@ from shipway.components.lib import charts
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.reports import Report
 from shipway.components.tune.choice import gain
-from shipway.components.tune.search import parameters_of
+from shipway.components.tune.search import loss_of, parameters_of
 from shipway.components.tune.study import Study
 
 ENOUGH = 8  # trials, to say what mattered
@@ -94,9 +94,9 @@ def _add_finalists(report: Report, study: Study) -> None:
 def _add_history(report: Report, study: Study) -> None:
     rows, best = [], float("inf")
     for trial in study.trials:
-        if trial.value is not None:
-            best = min(best, trial.value)
-            for name, value in (("trial", trial.value), ("best so far", best)):
+        if (loss := loss_of(trial)) is not None:
+            best = min(best, loss)
+            for name, value in (("trial", loss), ("best so far", best)):
                 rows.append({"trial": trial.number, study.metric: study.loss(value), "what": name})
     pruned = sum(trial.state == TrialState.PRUNED for trial in study.trials)
     if rows:
@@ -134,9 +134,10 @@ def _add_trials(report: Report, study: Study) -> None:
 
     def row(trial: FrozenTrial) -> list[object]:
         drawn = parameters_of(trial)
-        loss = None if trial.value is None else study.loss(trial.value)
+        loss = loss_of(trial)
         more = [trial.user_attrs.get(name) for name in ("rounds", "leaves", "seconds")]
-        return [trial.number, trial.state.name.lower(), loss, *more, *(drawn[n] for n in names)]
+        shown = None if loss is None else study.loss(loss)
+        return [trial.number, trial.state.name.lower(), shown, *more, *(drawn[n] for n in names)]
 
     columns = ["trial", "end", study.metric, "rounds", "leaves", "s", *names]
     report.add_table("Trials", columns, [row(trial) for trial in study.trials])

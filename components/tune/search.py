@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from shipway.components.tune.journal import open_journal
 from shipway.components.tune.space import Space, draw
 from shipway.components.tune.trials import Arena, Cut, Limits, evaluate
 
@@ -56,15 +55,13 @@ def open_study(journal: Path, name: str, seed: int, single: bool) -> optuna.Stud
         single: whether there is one fold, whose losses by round tell a poor trial.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    _mend(journal)
     pruner = optuna.pruners.MedianPruner(
         PRUNE_AFTER, WARMUP if single else 0, EVERY if single else 1
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
+            storage=open_journal(journal),
             study_name=name,
             load_if_exists=True,
             pruner=pruner,
@@ -73,17 +70,6 @@ def open_study(journal: Path, name: str, seed: int, single: bool) -> optuna.Stud
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
-
-
-def _mend(journal: Path) -> None:
-    """Take off a last line that a kill left half written, or the next would be glued to it."""
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with journal.open("r+b") as file:
-            file.truncate(whole)
 
 
 def _sampler(seed: int, number: int, jobs: int) -> optuna.samplers.TPESampler:
@@ -111,6 +97,11 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def parameters_of(trial: FrozenTrial) -> dict[str, float]:
     """What a trial was trained with, of what is searched."""
     return dict(json.loads(trial.user_attrs["parameters"]))
+
+
+def loss_of(trial: FrozenTrial) -> float | None:
+    """A trial's loss; Optuna gives one of a pruned trial too, of some round before its last."""
+    return trial.value if trial.state == TrialState.COMPLETE else None
 
 
 class Search:

@@ -9,7 +9,7 @@ from shipway.components.lib.parameters import Settings
 from shipway.components.tune.choice import Difference, Finalist, gain
 from shipway.components.tune.folds import Folds
 from shipway.components.tune.losses import shown
-from shipway.components.tune.search import parameters_of
+from shipway.components.tune.search import loss_of, parameters_of
 from shipway.components.tune.space import Space
 
 
@@ -126,10 +126,11 @@ class Study:
 
     def _trial(self, trial: FrozenTrial) -> dict[str, Any]:
         facts = ("rounds", "leaves", "seconds")
+        loss = loss_of(trial)
         return {
             "number": trial.number,
             "state": trial.state.name.lower(),
-            "loss": None if trial.value is None else self.loss(trial.value),
+            "loss": None if loss is None else self.loss(loss),
             "parameters": parameters_of(trial),
             **{name: trial.user_attrs.get(name) for name in facts},
         }
