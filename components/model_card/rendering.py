@@ -22,7 +22,7 @@ def lead_of(card: Mapping[str, Any]) -> str:
     said = f"{main} {metric['value']:.4g} on {found['rows']:,} test rows. " if metric else ""
     if decided["failures"]:
         return f"It may not ship: {decided['failures'][0]} {said}"
-    text = f"It may ship: all {decided['rules']} rules hold. {said}"
+    text = f"It may ship: none of {decided['rules']} rules fails. {said}"
     if decided["warnings"]:
         text += f"Mind: {decided['warnings'][0]}"
     return text

@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shipway.components.explain.dependence import dependence
+from shipway.components.explain.logic import explain
+from shipway.components.lib.contributions import by_column, column_starts, feature_shares
+from shipway.components.lib.model_package import load_package
+from shipway.components.lib.scoring import Scorer
+from shipway.components.lib.tables import write_table
+from tests.models import build, table
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    kinds = ("binary", "multiclass", "regression")
+    return {kind: build(root / kind, with_noise(table(seed=1, kind=kind))) for kind in kinds}
+
+
+def with_noise(source: pa.Table) -> pa.Table:
+    draw = np.random.default_rng(7)
+    return source.append_column("noise", pa.array(draw.normal(size=source.num_rows)))
+
+
+def run(model: Path, folder: Path, kind: str = "binary") -> dict[str, Any]:
+    write_table(with_noise(table(600, seed=9, kind=kind)), folder / "test")
+    explain(model, folder / "test", folder / "x.json", folder / "x.html")
+    return json.loads((folder / "x.json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_contributions_of_raw_columns_add_up_to_the_margin(
+    kind: str, models: dict[str, Path]
+) -> None:
+    package = load_package(models[kind])
+    scorer = Scorer(package.booster, package.signature)
+    matrix = scorer.plan.transform(with_noise(table(50, seed=2, kind=kind)))
+    columns, base = by_column(feature_shares(package.booster, matrix), column_starts(scorer.plan))
+    assert columns.shape[-1] == len(scorer.plan.columns)
+    np.testing.assert_allclose(columns.sum(axis=-1) + base, scorer.margins(matrix), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_every_task_is_explained(kind: str, models: dict[str, Path], tmp_path: Path) -> None:
+    found = run(models[kind], tmp_path, kind)
+    named = [column["column"] for column in found["columns"]]
+    assert set(named[:2]) == {"x", "z"}
+    assert named[-1] == "noise"
+    assert sum(column["share"] for column in found["columns"]) == pytest.approx(1)
+    assert found["interactions"]["pairs"][0]["columns"] == ["x", "z"]
+    assert 0 < found["interactions"]["share"] < 1
+    assert {part["slice"] for part in found["slices"]} == {"city=Bern", "city=Rome", "city=Oslo"}
+    assert found["summary"][0].startswith(f"{named[0]} moves the answer most")
+    page = (tmp_path / "x.html").read_text()
+    assert "TreeSHAP" in page
+    assert "In words" in page
+
+
+def test_the_same_seed_explains_alike(models: dict[str, Path], tmp_path: Path) -> None:
+    assert run(models["binary"], tmp_path / "a") == run(models["binary"], tmp_path / "b")
+
+
+def test_a_number_is_told_by_its_trend() -> None:
+    values = np.linspace(0, 10, 200)
+    rising = dependence("x", pa.chunked_array([values]), values - 5)
+    assert (rising["kind"], rising["trend"]) == ("number", "up")
+    assert dependence("x", pa.chunked_array([values]), 5 - values)["trend"] == "down"
+    bent = dependence("x", pa.chunked_array([values]), (values - 5) ** 2)
+    assert bent["trend"] == "bent"
+    gaps = pa.chunked_array([pa.array([None] * 20 + values[20:].tolist())])
+    assert dependence("x", gaps, values)["missing"]["n"] == 20
+    texts = pa.chunked_array([pa.array([f"{value:.3f}" for value in values])])
+    assert dependence("x", texts, values)["kind"] == "number"
+
+
+def test_values_are_told_by_name_and_in_order() -> None:
+    city = pa.chunked_array([pa.array(["Rome", "Bern", None, "Bern"])])
+    found = dependence("city", city, np.array([2.0, -1.0, 0.5, -1.0]))
+    assert [point["value"] for point in found["points"]] == ["Bern", "(missing)", "Rome"]
+    assert [point["n"] for point in found["points"]] == [2, 1, 1]
