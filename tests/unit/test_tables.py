@@ -1,5 +1,6 @@
 import datetime
 import decimal
+import io
 import os
 import subprocess
 from pathlib import Path
@@ -32,6 +33,28 @@ def test_rows_go_into_parts_and_row_groups_of_one_size(tmp_path: Path) -> None:
     sizes = {pq.ParquetFile(written[0]).metadata.row_group(i).num_rows for i in range(16)}
     assert sizes == {parts.ROW_GROUP}
     assert tables.read_table(tmp_path / "t").column("a").to_pylist() == list(range(rows))
+
+
+def test_groups_of_a_wide_table_hold_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "CELLS_PER_GROUP", 40_000)
+    table = pa.table({f"c{place}": range(5_000) for place in range(20)})
+    tables.write_table(table, tmp_path / "t")
+    written = pq.ParquetFile(tmp_path / "t" / "part-00000.parquet").metadata
+    assert [written.row_group(i).num_rows for i in range(3)] == [2_000, 2_000, 1_000]
+    assert tables.read_table(tmp_path / "t").equals(table)
+
+
+def test_a_file_beside_the_parts_is_no_part(tmp_path: Path) -> None:
+    table = pa.table({"a": [1, 2]})
+    with tables.TableWriter(tmp_path / "t", table.schema) as writer:
+        writer.write(table)
+        writer.attach("_notes.jsonl", io.BytesIO(b"{}"))
+    assert (tmp_path / "t" / "_notes.jsonl").read_bytes() == b"{}"
+    plain = tables.write_table(table, tmp_path / "plain")
+    assert writer.summary == plain
+    assert pq.read_table(tmp_path / "t").equals(table)
 
 
 def test_the_digest_follows_the_content(tmp_path: Path) -> None:
