@@ -11,7 +11,7 @@ from shipway.components.lib.objects import StoredObject
 
 BLOCK_BYTES = 8 << 20
 ATTEMPTS = 8  # of each request, ever more slowly: about a minute in all
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 20.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, JITTER_SECONDS = 0.5, 20.0, 1.0
 TOO_MANY_REQUESTS = 429
 
 Answer = TypeVar("Answer")
@@ -34,7 +34,9 @@ def patiently(uri: str, request: Callable[[], Answer]) -> Answer:
     """
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential_jitter(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS),
+        wait=tenacity.wait_exponential_jitter(
+            FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, jitter=JITTER_SECONDS
+        ),
         retry=tenacity.retry_if_exception_type(PassingFailure),
         reraise=True,
     )
@@ -82,13 +84,18 @@ class RangedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, but for the end of the object; the bytes that came."""
-        first, last = self._position, min(self._position + len(buffer), self._stored.size)
+        first = self._position
+        last = min(first + min(len(buffer), BLOCK_BYTES), self._stored.size)
         if first >= last:
             return 0
         data = patiently(self._stored.uri, lambda: self._whole(first, last))
         buffer[: len(data)] = data
         self._position = last
         return len(data)
+
+    def readall(self) -> bytes:
+        """What is left of the object."""
+        return b"".join(iter(lambda: self.read(BLOCK_BYTES) or b"", b""))
 
     def _whole(self, first: int, last: int) -> bytes:
         data = self._fetch(first, last)

@@ -66,6 +66,7 @@ def explained(uri: str) -> Iterator[None]:
         PassingFailure: it may be readable later.
     """
     import requests
+    import urllib3
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError, TransportError
 
@@ -81,6 +82,7 @@ def explained(uri: str) -> Iterator[None]:
     except (
         TransportError,
         requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
         exceptions.RetryError,
         ConnectionError,
     ) as error:

@@ -61,7 +61,9 @@ def _state(answer: Any) -> tuple[int, str]:
 
 def _asked(uri: str, first: int, last: int) -> Any:
     import requests
+    import urllib3
 
+    failures = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
     try:
         # Identity: a range of a compressed answer would be no range of the object.
         answer = requests.get(
@@ -75,7 +77,7 @@ def _asked(uri: str, first: int, last: int) -> Any:
                 raise PassingFailure(f"the server answered {answer.status_code} {answer.reason}")
             # A server that ignores ranges would send the whole object: its start is enough.
             answer._content = answer.raw.read(last - first + 1, decode_content=False)
-    except (requests.exceptions.RequestException, OSError) as error:
+    except failures as error:
         raise PassingFailure(f"the connection failed ({error})") from error
     if answer.status_code in (401, 403):
         raise DataError(

@@ -7,6 +7,7 @@ AWS_REGION, AWS_ACCESS_KEY_ID, ... or the account of the pod).
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, BinaryIO, NoReturn
 
 from shipway.components.lib.errors import DataError
@@ -60,23 +61,31 @@ def s3_client(uri: str) -> Any:
         DataError: boto3 is not installed.
     """
     try:
-        import boto3
-        from botocore.config import Config
+        import boto3  # noqa: F401
     except ImportError as error:
         raise DataError(
             f"'{uri}' needs the package boto3, which is not installed. Install shipway[s3]."
         ) from error
-    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    with explained(uri):
+        return _client(own, os.environ.get("AWS_REGION"), os.environ.get("AWS_ACCESS_KEY_ID"))
+
+
+@lru_cache(maxsize=4)
+def _client(endpoint: str, region: str | None, key: str | None) -> Any:
+    """One client for all objects: to make one takes longer than a request."""
+    import boto3
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=10,
         read_timeout=TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 1},
         # A service of one's own seldom has a host name for each bucket.
-        s3={"addressing_style": "path"} if own else {},
+        s3={"addressing_style": "path"} if endpoint else {},
     )
-    region = os.environ.get("AWS_REGION")  # which this client alone does not read
-    with explained(uri):
-        return boto3.session.Session(region_name=region).client("s3", config=config)
+    # This client alone does not read AWS_REGION.
+    return boto3.session.Session(region_name=region).client("s3", config=config)
 
 
 def _listed(uri: str) -> list[StoredObject]:
