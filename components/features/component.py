@@ -39,7 +39,8 @@ def fit_features(
 
     from shipway.components.features.logic import fit
 
-    columns = {"time_column": time_column, "group_column": group_column}
-    columns["weight_column"] = weight_column
-    paths = (Path(plan.path), Path(report.path))
-    fit(Path(train.path), label, *paths, task, seed, **columns, schema=Path(schema.path))
+    fit(
+        Path(train.path), label, Path(plan.path), Path(report.path), task, seed,
+        time_column=time_column, group_column=group_column, weight_column=weight_column,
+        schema=Path(schema.path),
+    )  # fmt: skip

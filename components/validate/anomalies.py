@@ -1,5 +1,6 @@
 """TFDV's anomalies as rules of a decision, with what the table shows of each."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ CURES = {
     "UNIQUE": "Check how the column was made, or change unique_constraints in the schema.",
     "_NOT_": "Restore the column's type, or change it in the schema.",
     "DATA_TYPE": "Restore the column's type, or change it in the schema.",
+}
+
+
+# What TFDV says of these is hard to read, or lists values that stand in the evidence.
+WORDS = {
+    "UNEXPECTED_STRING": "holds values that its domain in the schema does not have",
+    "_BIG_": "holds values above the schema's maximum",
+    "_SMALL_": "holds values below the schema's minimum",
+    "SCHEMA_NEW_COLUMN": "is in the table and not in the schema",
+    "SCHEMA_MISSING_COLUMN": "is in the schema and not in the table",
+    "NOT_PRESENT": "holds no value",
+    "LOW_FRACTION_PRESENT": "is missing in more rows than the schema allows",
 }
 
 
@@ -75,15 +88,16 @@ def _rule(column: str, kind: str, info: Any, reason: Any, evidence: Evidence, hi
     cure = next((cure for part, cure in CURES.items() if part in kind), "")
     cure = cure or "Correct the data, or change the schema after a review."
     # TFDV's longer text quotes values.
-    said = reason.short_description if hidden else reason.description or reason.short_description
-    said = said.strip().rstrip(".")
     subject = f"Column '{column}'" if column else "The table"
-    parts = [f"{subject}: {said}.", evidence.sentence, cure]
+    plain_words = next((words for part, words in WORDS.items() if part in kind), "")
+    told = reason.short_description if hidden else reason.description or reason.short_description
+    said = f" {plain_words}" if plain_words else f": {told.strip().rstrip('.')}"
+    shown = f": {evidence.sentence}" if evidence.count else ""
     return Rule(
         name=f"schema.{kind.lower()}",
         verdict="warn" if mild else "fail",
-        sentence=" ".join(part for part in parts if part),
-        value=float(evidence.count) if evidence.count else reason.short_description or None,
+        sentence=f"{subject}{said}{shown}. {cure}",
+        value=float(evidence.count) if evidence.count else None,
         bound="0" if evidence.count else "",
         slice=f"{COLUMN}{column}" if column else "",
         n=evidence.rows or None,
@@ -92,6 +106,7 @@ def _rule(column: str, kind: str, info: Any, reason: Any, evidence: Evidence, hi
 
 def _size_rules(schema: Any, rows: int) -> list[Rule]:
     limits, rules = schema.dataset_constraints, []
+    checks: tuple[tuple[str, str, str, Callable[[int], bool]], ...]
     checks = (
         ("low", "min_examples_count", ">=", lambda limit: rows < limit),
         ("high", "max_examples_count", "<=", lambda limit: rows > limit),

@@ -44,8 +44,7 @@ class Evidence:
         more = ", ..." if self.count > len(self.first) else ""
         held = f", holding {' or '.join(map(repr, self.examples))}" if self.examples else ""
         where = f"row {self.first[0]:,}" if self.count == 1 else f"first rows {_listed(self.first)}"
-        said = f"{self.count:,} of {self.rows:,} rows ({where}{more}{held})"
-        return f"It stands in {said}." if held else f"It concerns {said}."
+        return f"{self.count:,} of {self.rows:,} rows ({where}{more}{held})"
 
 
 def gather(path: Path, schema: Any, anomalies: Sequence[tuple[str, str]]) -> list[Evidence]:
