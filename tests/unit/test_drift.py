@@ -489,7 +489,8 @@ def test_flights_drift_with_the_season_and_not_by_their_codes(
     for month in months:
         decision = judge(base, flights[month], label="late")
         failed[month] = {rule.slice: rule.value for rule in decision.failures}
-        steady = {"year", "carrier", "origin", "tailnum", "sched_arr_time", "time_hour"}
+        steady = {"year", "carrier", "origin", "dest", "sched_arr_time", "time_hour"}
+        steady |= {"tailnum"} if month < 9 else set()  # a fleet is renewed slowly
         assert not steady & set(failed[month])
         assert {"month", "wx_temp", "wx_dewp", ""} <= set(failed[month])
         if FULL:
