@@ -79,6 +79,7 @@ def train_and_deploy(
     validation_fraction: float = 0.15,
     test_fraction: float = 0.2,
     accepted_leaks: List[str] = [],
+    key_columns: List[str] = [],
     training_parameters: Dict[str, float] = {},
     tuning_seconds: int = 0,
     objective: str = "auto",
@@ -136,6 +137,7 @@ def train_and_deploy(
         validation_fraction: Share of rows that choose rounds, threshold and calibration.
         test_fraction: Share of rows read once, for the evaluation.
         accepted_leaks: Columns that the leakage gate may report but not stop for.
+        key_columns: Columns that together name a row; none may stand in training and in the test.
         training_parameters: XGBoost parameters by name; empty takes the defaults.
         tuning_seconds: Seconds to search those that are not set; 0 does not search.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
@@ -224,6 +226,7 @@ def train_and_deploy(
                 test_fraction=test_fraction,
                 task=task,
                 accepted_leaks=accepted_leaks,
+                key_columns=key_columns,
             )
             _heavy(split, cpu="2", memory="8Gi")
             with dsl.If(split.outputs["Output"] == "pass", name="no-leak-found"):

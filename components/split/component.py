@@ -24,6 +24,7 @@ def split_table(
     test_fraction: float = 0.2,
     task: str = "auto",
     accepted_leaks: List[str] = [],
+    key_columns: List[str] = [],
 ) -> str:
     """Split rows into training, validation and test; stop for a leak.
 
@@ -37,6 +38,7 @@ def split_table(
         test_fraction: Share of rows for the test.
         task: auto, binary, multiclass or regression.
         accepted_leaks: Columns that the leakage gate may report but not stop for.
+        key_columns: Columns that together name a row; none may stand in training and in the test.
 
     Returns:
         decision: Leakage decision, JSON.
@@ -50,7 +52,7 @@ def split_table(
     columns = time_column, group_column, validation_fraction, test_fraction, task, accepted_leaks
     parts = {"train": train, "validation": validation, "test": test}
     paths = {name: Path(part.path) for name, part in parts.items()}
-    request = Request(label, split_strategy, *columns)
+    request = Request(label, split_strategy, *columns, key_columns)
     verdict, summaries = split(
         Path(dataset.path), request, paths, Path(decision.path), Path(report.path)
     )

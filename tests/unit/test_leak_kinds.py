@@ -73,7 +73,8 @@ def rows_twice() -> Planted:
 
 def copies(change: Callable[[Columns, int], Columns]) -> Planted:
     half = take(clean(), np.arange(ROWS // 2))
-    again = change(half | {"id": clean(9)["id"][: ROWS // 2]}, ROWS // 2)
+    others = [f"D{row:07d}" for row in range(ROWS // 2)]
+    again = change(half | {"id": others}, ROWS // 2)
     return {n: pa.concat_arrays([half[n], pa.array(again[n])]) for n in half}, {}
 
 
