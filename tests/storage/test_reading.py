@@ -202,7 +202,7 @@ def test_faults_that_pass_do_not_show(
     assert state == "1"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["truncate", *SLOW])
 def test_faults_that_stay_are_named_and_nothing_is_written(
     bench: Bench, bucket: Bucket, place: str, csv: bytes, fault: str
 ) -> None:
@@ -288,15 +288,17 @@ def test_a_server_without_ranges_is_refused(bench: Bench, tmp_path: Path) -> Non
         assert "does not give parts of a file. Copy it" in bench.refused(url)
 
 
-@pytest.mark.parametrize(("code", "cure"), [("AccessDenied", "s3:GetObject"), ("X", "Check")])
-def test_s3_refusals_name_the_cure(bench: Bench, s3: Any, code: str, cure: str) -> None:
+def test_s3_refusals_name_the_cure(bench: Bench, s3: Any) -> None:
     s3.client.put_object(Bucket="models", Key="t.csv", Body=b"a,y\n1,0\n2,1\n")
     assert bench.read("s3://models/t.csv").num_rows == 2
-    s3.refuse["GET"] = code
-    with pytest.raises(ShipwayError, match=cure if code != "X" else "s3:GetObject"):
+    s3.refuse["GET"] = "AccessDenied"
+    with pytest.raises(ShipwayError, match="Allow s3:GetObject"):
         bench.read("s3://models/t.csv")
+    s3.refuse["GET"] = "InvalidAccessKeyId"
+    with pytest.raises(ShipwayError, match="Renew the keys"):
+        bench.read("s3://models/t.csv")
+    s3.refuse.clear()
     with pytest.raises(ShipwayError, match="no such bucket"):
-        s3.refuse.clear()
         bench.read("s3://nothing-here/t.csv")
 
 
