@@ -121,6 +121,7 @@ class PartWriter:
             self._sink,
             self._schema,
             compression="zstd",
+            version="2.6",  # keeps nanoseconds; older pyarrow has another default
             use_dictionary=self._with_dictionary,
         )
 
