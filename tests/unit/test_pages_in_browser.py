@@ -75,6 +75,14 @@ from shipway.components.validate.logic import Outputs, Settings, validate
 out = Path(sys.argv[2])
 files = [out / name for name in ("statistics.pb", "schema.pbtxt", "data.json", "statistics.html")]
 validate(Path(sys.argv[1]), "y", Outputs(*files), Settings())
+# A schema that the protected column 'town' does not fit.
+given = out / "given.pbtxt"
+town = 'name: "town"'
+text = files[1].read_text()
+assert town in text and "Bern" not in text
+given.write_text(text.replace(town, town + ' string_domain { value: "Ulm" }'))
+files = [out / name for name in ("h.pb", "h.pbtxt", "held.json", "held.html")]
+validate(Path(sys.argv[1]), "y", Outputs(*files), Settings(str(given)))
 """
 
 
@@ -97,6 +105,7 @@ def hard_table() -> pa.Table:
         "word " * 40,
     ]
     columns: dict[str, list[Any]] = {name: draw.choices(texts, k=ROWS) for name in names}
+    columns["town"] = draw.choices(["Ulm", "Bern"], k=ROWS)
     columns["mail"] = [f"person{i}@example.org" for i in range(ROWS)]
     columns |= {f"c{i}": [draw.random() * 10**9 for _ in range(ROWS)] for i in range(COLUMNS)}
     columns["y"] = [i % 2 for i in range(ROWS)]
@@ -114,7 +123,7 @@ def pages(
     about = {"purpose": "to know", "\u05d1\u05e2\u05dc\u05d9\u05dd": "\u05e9\u05dc\u05d9"}
     request = Request(
         str(folder / "t.parquet"), "y", about_data=about,
-        wishes=Wishes({"c1": "bucket:1000000"}, quasi_identifiers=["c1"]),
+        wishes=Wishes({"c1": "bucket:1000000", "town": "keep"}, quasi_identifiers=["c1"]),
     )  # fmt: skip
     ingest(request, folder / "dataset", folder / "datasheet.html")
     parts = {name: folder / name for name in ("train", "validation", "test")}
@@ -122,7 +131,7 @@ def pages(
     python = prepare([DATA], repository / ".shipway", lambda _: None)[DATA] / "bin" / "python"
     arguments = ["-c", STATISTICS, str(folder / "dataset"), str(folder)]
     subprocess.run([python, *arguments], check=True, capture_output=True, timeout=300)
-    return {name: folder / f"{name}.html" for name in PAGES}
+    return {name: folder / f"{name}.html" for name in (*PAGES, "held")}
 
 
 class Around(ThreadingHTTPServer):
@@ -200,6 +209,14 @@ def test_a_page_works_in_a_sandboxed_frame_without_network(
     assert found["width"] <= 0  # long names widen no page
     assert found["tallest"] < 400
     assert not found["dark"]
+
+
+def test_anomalies_of_a_protected_column_show_no_value(pages: dict[str, Path]) -> None:
+    decision = json.loads(pages["held"].with_suffix(".json").read_text())
+    found = [one for one in decision["rules"] if "unexpected_string" in one["name"]]
+    assert [one["slice"] for one in found] == ["column town"]
+    assert 0 < found[0]["value"] < ROWS
+    assert "Bern" not in json.dumps(decision) + pages["held"].read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)

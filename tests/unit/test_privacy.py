@@ -18,6 +18,7 @@ from shipway.components.ingest.privacy_groups import Groups
 from shipway.components.ingest.privacy_scan import scan, words_of
 from shipway.components.lib.errors import ShipwayError
 from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.slices import choose_slices
 from shipway.components.lib.tables import read_batches, read_schema, write_table
 
 KEY = "a key of thirty-two characters.."
@@ -354,6 +355,13 @@ def test_rejected_rows_show_no_text_where_columns_have_policies(tmp_path: Path) 
     rejects = (tmp_path / "dataset" / "_rejects.jsonl").read_text()
     assert "secret" not in rejects and "withheld" in rejects
     assert "secret" not in (tmp_path / "page.html").read_text()
+
+
+def test_protected_columns_are_no_slices_by_themselves(bench: Bench) -> None:
+    bench.read(persons(), privacy={"town": "keep"})
+    assert choose_slices(bench.dataset, "y") == []
+    bench.read(persons())
+    assert {part.name.partition("=")[0] for part in choose_slices(bench.dataset, "y")} == {"town"}
 
 
 # How well rows hide.
