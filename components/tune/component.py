@@ -24,6 +24,7 @@ def tune_model(
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
     time_column: str = "",
+    journal_directory: str = "",
     seed: int = 0,
 ) -> Dict[str, float]:
     """Search XGBoost's parameters within a budget; with none, pass on what was given.
@@ -41,6 +42,7 @@ def tune_model(
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         time_column: Column that orders rows in time; empty where order does not matter.
+        journal_directory: Where a killed search goes on from, such as a mounted volume.
         seed: Seed of everything that draws.
 
     Returns:
@@ -50,13 +52,14 @@ def tune_model(
     """
     from pathlib import Path
 
-    from shipway.components.tune.logic import Request
     from shipway.components.tune.logic import tune as run
+    from shipway.components.tune.request import Request
 
     constraints = monotone_constraints, interaction_constraints
     budget = time_budget_seconds, trial_budget, parallel_trials
     request = Request(parameters, *budget, seed, objective, device, *constraints, time_column)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
-    result = run(*tables, Path(study.path), Path(report.path), request)
+    journal = Path(journal_directory or Path(study.path).parent) / "tuning.journal"
+    result = run(*tables, Path(study.path), Path(report.path), request, journal)
     study.metadata.update(result.metadata)
     return result.parameters

@@ -31,8 +31,8 @@ from shipway.components.lib.tables import read_table, write_table
 from shipway.components.lib.task import Target
 from shipway.components.train.logic import Request as TrainRequest
 from shipway.components.train.logic import train
-from shipway.components.tune.logic import Request as TuneRequest
 from shipway.components.tune.logic import tune
+from shipway.components.tune.request import Request as TuneRequest
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 FOLDS = 5
@@ -176,7 +176,8 @@ def _outer(place: Path, table: Table, seed: int) -> list[Path]:
 
 def _tuner(fold: Path, request: TuneRequest) -> Callable[[], dict[str, float]]:
     tables = fold / "train", fold / "validation", fold / "plan"
-    return lambda: tune(*tables, fold / "study", fold / "study.html", request).parameters
+    outputs = fold / "study", fold / "study.html"
+    return lambda: tune(*tables, *outputs, request, fold / "journal").parameters
 
 
 def _ours(

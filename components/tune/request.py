@@ -1,0 +1,49 @@
+"""What to tune, and the budgets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shipway.components.lib.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to tune.
+
+    Attributes:
+        parameters: XGBoost's, by name, that are set and not searched.
+        seconds: of the clock at most; 0 does not tune.
+        trials: at most; 0 does not tune.
+        jobs: trials at a time; 0 as cores allow. Only 1 gives one result for one seed.
+        seed: of everything that draws.
+        objective: auto, or one of a regression.
+        device: cpu, cuda or auto.
+        monotone_constraints: 1 or -1, by raw column.
+        interaction_constraints: groups of raw columns that may act together.
+        time_column: orders rows in time; empty where order does not matter.
+    """
+
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0
+    trials: int = 200
+    jobs: int = 0
+    seed: int = 0
+    objective: str = "auto"
+    device: str = "cpu"
+    monotone_constraints: Mapping[str, float] = field(default_factory=dict)
+    interaction_constraints: Sequence[Sequence[str]] = field(default_factory=list)
+    time_column: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a negative budget.
+
+        Raises:
+            ConfigurationError: a budget is negative.
+        """
+        for name, value in (
+            ("time_budget_seconds", self.seconds),
+            ("trial_budget", self.trials),
+            ("parallel_trials", self.jobs),
+        ):
+            if value < 0:
+                raise ConfigurationError(f"{name} must be 0 or more, not {value}.")

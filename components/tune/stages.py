@@ -1,0 +1,134 @@
+"""The stages of a tuning: trials on a sample, finalists on all rows, the choice among them."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import optuna
+import xgboost as xgb
+from optuna.trial import TrialState
+
+from shipway.components.lib.parameters import Settings
+from shipway.components.tune.choice import Finalist, finals, smallest_of_the_best
+from shipway.components.tune.folds import Fold, Folds
+from shipway.components.tune.request import Request
+from shipway.components.tune.search import (
+    Budget,
+    Search,
+    completed,
+    cores,
+    ended,
+    open_study,
+    parameters_of,
+)
+from shipway.components.tune.space import Space, space_for
+from shipway.components.tune.study import Study
+from shipway.components.tune.trials import Arena, Limits
+
+FINALISTS = 3
+SEARCH_SHARE = 0.5  # of the time; the rest is for the finalists, which train on all rows
+FEW, SHARE, MANY = 10_000, 0.25, 100_000
+LIGHT = 200_000
+
+
+def run_study(
+    settings: Settings, folds: Folds, request: Request, journal: Path, began: float, stop: Event
+) -> Study:
+    """Search, finals, choice."""
+    last = folds.folds[-1]
+    rows = len(last.training.y)
+    space = space_for(rows, _scale(settings, last), request.parameters)
+    sample = max(FEW, min(int(SHARE * rows), MANY))
+    searched = [fold.sampled(sample, request.seed) for fold in folds.folds]
+    heavy = len(searched[-1].training.y) >= LIGHT or settings.booster["device"] != "cpu"
+    own = int(settings.booster.get("nthread", 0))
+    jobs = request.jobs or (1 if heavy or own else cores())
+    threads = own or (0 if heavy else max(1, cores() // jobs) if request.jobs else 1)
+    booster = settings.booster | ({"nthread": threads} if threads else {})
+    bins = settings.booster["max_bin"]
+    single = len(searched) == 1
+    trials = open_study(journal, _fingerprint(settings, space, last, request), request.seed, single)
+    _enqueue_defaults(trials, settings, space)
+    arena = Arena.of(searched, folds.names, bins, threads)
+    search = Search(trials, arena, space, booster, request.seed, settings.rounds, stop)
+    share = request.seconds * SEARCH_SHARE - (time.monotonic() - began)
+    search.run(Budget(max(share, 0.0), request.trials, jobs))
+    # Of folds in time order only the given split is trained on all rows: as `train_model` will.
+    judges = folds.folds if folds.scheme == "cross-validation" else [last]
+    limits = Limits(settings.rounds, settings.patience, began + request.seconds, stop)
+    entries = _entries(trials, space)
+    finalists: list[Finalist] = []
+    if not stop.is_set() and entries:
+        whole = Arena.of(judges, folds.names, bins, own)
+        finalists = finals(whole, settings.booster, entries, limits)
+    chosen = smallest_of_the_best(finalists) if finalists else None
+    parameters = _parameters(request, folds, chosen, entries)
+    return Study(
+        parameters, settings, space, folds, len(searched[-1].training.y), ended(trials), finalists,
+        chosen, time.monotonic() - began, request.seconds, jobs, stop.is_set(),
+    )  # fmt: skip
+
+
+def _entries(trials: optuna.Study, space: Space) -> list[tuple[str, dict[str, float]]]:
+    """Who is trained on all rows, in order: the best trial first, then the defaults, then others.
+
+    Only what is new: the first trial of all has the defaults' values.
+    """
+    best = [trial for trial in completed(trials) if trial.user_attrs.get("defaults") != 1]
+    entries = [
+        (f"trial {trial.number}", parameters_of(trial) | {"eta": space.final_eta})
+        for trial in best[:FINALISTS]
+    ]
+    entries.insert(min(1, len(entries)), ("defaults", {}))
+    return entries
+
+
+def _parameters(
+    request: Request,
+    folds: Folds,
+    chosen: Finalist | None,
+    entries: list[tuple[str, dict[str, float]]],
+) -> dict[str, float]:
+    """What `train_model` is given; without finalists the best of the search, as it is."""
+    if chosen is None:
+        return dict(request.parameters) | (entries[0][1] if entries else {})
+    found = dict(request.parameters) | chosen.parameters
+    if folds.scheme == "cross-validation":  # a small validation split tells rounds badly
+        found.setdefault("num_boost_round", chosen.result.rounds)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _enqueue_defaults(trials: optuna.Study, settings: Settings, space: Space) -> None:
+    """Let the first trial be the defaults, as near as the space has them."""
+    waiting = trials.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    if waiting or ended(trials):
+        return
+    plain = {"colsample_bynode": 1.0, "reg_alpha": 0.0} | settings.booster
+    values = {
+        name: int(value) if one.whole else value
+        for name, one in space.ranges.items()
+        for value in [float(np.clip(plain[name], one.low, one.high))]
+    }
+    trials.enqueue_trial(values, user_attrs={"defaults": 1})
+
+
+def _scale(settings: Settings, fold: Fold) -> float:
+    if settings.booster["objective"] != "reg:squarederror":
+        return 1.0
+    return float(fold.training.y.std(dtype=np.float64)) or 1.0
+
+
+def _fingerprint(settings: Settings, space: Space, fold: Fold, request: Request) -> str:
+    """A name for the study of this very search: another table or setting starts another."""
+    digest = hashlib.sha256()
+    ranges = {name: one.to_json() for name, one in space.ranges.items()}
+    facts = [settings.booster, settings.rounds, ranges, space.eta, request.seed, xgb.__version__]
+    digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    for block in (fold.training, fold.held_out):
+        for array in (block.matrix, block.y, block.weights):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
