@@ -42,12 +42,19 @@ def judge_split(subject: Subject, accepted: Sequence[str] = ()) -> Findings:
     """
     plan = plan_of(subject)
     leaks = _leaks(subject, plan)
-    noise, outliers = find_noise(subject, plan), find_outliers(subject, plan)
+    honest = _without(plan, {rule.slice for rule in leaks if rule.verdict == "fail"})
+    noise, outliers = find_noise(subject, honest), find_outliers(subject, honest)
     quality = [*repetition_rules(subject), *([noise.rule] if noise else [])]
     quality += [*shift_rules(subject), *([outliers.rule] if outliers else [])]
     quality.append(balance_rule(subject))
     rules = [_accepted(rule) if rule.slice in accepted else rule for rule in [*leaks, *quality]]
     return Findings(Decision("leakage", subject.label, rules), noise, outliers)
+
+
+def _without(plan: FeaturePlan | None, leaks: set[str]) -> FeaturePlan | None:
+    """The features that remain: beside a leak, no label looks wrong."""
+    columns = [column for column in plan.columns if column.name not in leaks] if plan else []
+    return replace(plan, columns=columns) if plan and columns else None
 
 
 def _leaks(subject: Subject, plan: FeaturePlan | None) -> list[Rule]:

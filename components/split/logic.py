@@ -124,6 +124,15 @@ def _check(request: Request, names: Sequence[str]) -> None:
                 f"{parameter}='{name}' is no column of the table.{nearest(name, names)} It may "
                 "have been excluded."
             )
+    for parameter, chosen in (
+        ("time_column", [request.time_column]),
+        ("group_column", [request.group_column]),
+        ("key_columns", request.key_columns),
+    ):
+        if request.label in chosen:
+            raise ConfigurationError(
+                f"{parameter} names '{request.label}', which is the label. Choose another column."
+            )
     for parameter in ("accepted_leaks", "key_columns"):
         for name in getattr(request, parameter):
             if name not in names:

@@ -1,6 +1,7 @@
 """The page of a split: the verdict, what to do, the findings, then sizes, classes and times."""
 
 import datetime
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,9 @@ def write_page(path: Path, subject: Subject, found: Findings) -> None:
 def _lead(subject: Subject, found: Findings) -> str:
     stops, warnings = found.decision.failures, found.decision.warnings
     if stops:
-        more = f" {len(stops) - 1} more stop it too." if len(stops) > 1 else ""
-        return f"{stops[0].sentence}{more}"
+        named = ", ".join(f"'{one.slice}'" if one.slice else one.name for one in stops[:5])
+        them = "finding stops" if len(stops) == 1 else "findings stop"
+        return f"{len(stops)} {them} the run: {named}. {_action(stops[0])}"
     clean = f"{subject.rows:,} rows, split: {subject.strategy}. No column gives the label away"
     if warnings:
         them = "finding is" if len(warnings) == 1 else "findings are"
@@ -51,11 +53,16 @@ def _lead(subject: Subject, found: Findings) -> str:
 
 
 def _actions(rules: list[Rule]) -> str:
-    """The sentences of the rules, stops first, each cut to one line of a list."""
-    lines = [f"- {'Stops' if r.verdict == 'fail' else 'Look'}: {r.sentence}" for r in rules]
+    """What each rule asks for, stops first, as lines of a list."""
+    lines = [f"- {rule.slice or rule.name.replace('_', ' ')}: {_action(rule)}" for rule in rules]
     more = len(lines) - MAX_ACTIONS
     hidden = [f"- {more} more are in the table below."] if more > 0 else []
     return "\n".join([*lines[:MAX_ACTIONS], *hidden])
+
+
+def _action(rule: Rule) -> str:
+    """The last sentence of a rule, which says what to do; those before it are the evidence."""
+    return re.split(r"(?<=\.) (?=[A-Z])", rule.sentence)[-1]
 
 
 def _add_sizes(report: Report, subject: Subject) -> None:

@@ -1,5 +1,7 @@
 """Screens of labels and rows: each finds what was planted, and nothing where nothing was."""
 
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,16 +130,22 @@ def test_honest_labels_are_not_doubted(tmp_path: Path, seed: int, spread: float)
 
 
 def test_suspects_are_mostly_the_rows_that_were_flipped(tmp_path: Path) -> None:
-    truth = clean(spread=0.05)["y"]
-    columns = flipped(0.08)
+    truth, columns = clean(spread=0.05)["y"], flipped(0.08)
     assert rule(tmp_path, "label_noise", columns, strategy="hash")
-    page = (tmp_path / "out" / "p.html").read_text()
-    assert "The surest suspects" in page
-    listed = page.split("The surest suspects")[1].split("</table>")[0]
-    numbers = [
-        int(cell.split("<")[0].replace(",", "")) for cell in listed.split('data-value="')[:0]
-    ]
-    assert all(truth[row] != columns["y"][row] for row in numbers)
+    page = html.unescape((tmp_path / "out" / "p.html").read_text())
+    table = page.rsplit("The surest suspects", 1)[1].split("</table>")[0]
+    rows = [int(found.replace(",", "")) for found in re.findall(r"<tr><td[^>]*>([\d,]+)", table)]
+    assert len(rows) == 20
+    assert sum(truth[row] != columns["y"][row] for row in rows) >= 18
+
+
+def test_wrong_labels_are_told_beside_a_leak(tmp_path: Path) -> None:
+    columns = flipped(0.08)
+    found = rule(tmp_path, "label_noise", columns | {"fee": columns["y"] * 9.0}, strategy="hash")
+    assert found
+    assert found.verdict == "warn"
+    page = html.unescape(re.sub("<[^>]*>", "", (tmp_path / "out" / "p.html").read_text()))
+    assert "1 finding stops the run: 'fee'. Leave it out" in page
 
 
 def test_a_repeat_in_a_table_of_few_values_is_no_block(tmp_path: Path) -> None:

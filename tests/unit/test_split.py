@@ -208,6 +208,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "fractions": ({"test_fraction": 0.9}, r"test_fraction=0.9"),
     "no_validation": ({"validation_fraction": 0.0}, r"validation_fraction=0 "),
     "task": ({"task": "regresion"}, r"Did you mean 'regression'"),
+    "key": ({"key_columns": ["n", "tt"]}, r"key_columns names 'tt'.*Did you mean 't'"),
+    "key_is_label": ({"key_columns": ["y"]}, r"key_columns names 'y', which is the label"),
+    "group_is_label": ({"group_column": "y"}, r"group_column names 'y', which is the label"),
     "accepted": ({"accepted_leaks": ["xx"]}, r"accepted_leaks names 'xx'.*Did you mean 'x'"),
 }
 
