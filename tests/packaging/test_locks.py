@@ -25,7 +25,6 @@ DISTRIBUTIONS = {
     "google.protobuf": "protobuf",
     "phonenumbers": "phonenumberslite",
     "simdjson": "pysimdjson",
-    "phonenumbers": "phonenumberslite",
     "sklearn": "scikit-learn",
     "vl_convert": "vl-convert-python",
     "xgboost": "xgboost-cpu",
