@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 # TreeSHAP costs about a microsecond for every 300 bytes of trees and row; these keep the default
 # run to a few seconds, whatever the model, and do not depend on the machine.
-BYTES_OF_ROWS = 200_000_000
-BYTES_OF_PAIRS = 200_000_000
+BYTES_OF_ROWS = 150_000_000
+BYTES_OF_PAIRS = 100_000_000
 MIN_ROWS, MAX_ROWS = 100, 2_000
-MIN_PAIR_ROWS, MAX_PAIR_ROWS = 8, 200
+MIN_PAIR_ROWS, MAX_PAIR_ROWS = 6, 200
 MIN_SLICE_ROWS = 20
-TOP_COLUMNS = 4
+TOP_COLUMNS = 3
 TOP_PAIRS = 10
 MAX_PAIR_FEATURES = 300
 
