@@ -65,7 +65,7 @@ def run_study(
         whole = Arena.of(judges, folds.names, bins, own)
         finalists = finals(whole, settings.booster, entries, limits)
     chosen = smallest_of_the_best(finalists) if finalists else None
-    parameters = _parameters(request, folds, chosen, entries)
+    parameters = _parameters(request, folds, chosen, trials, space)
     return Study(
         parameters, settings, space, folds, len(searched[-1].training.y), ended(trials), finalists,
         chosen, time.monotonic() - began, request.seconds, jobs, stop.is_set(),
@@ -90,11 +90,15 @@ def _parameters(
     request: Request,
     folds: Folds,
     chosen: Finalist | None,
-    entries: list[tuple[str, dict[str, float]]],
+    trials: optuna.Study,
+    space: Space,
 ) -> dict[str, float]:
-    """What `train_model` is given; without finalists the best of the search, as it is."""
+    """What `train_model` is given; without finalists the best of the search, or the defaults."""
     if chosen is None:
-        return dict(request.parameters) | (entries[0][1] if entries else {})
+        best = completed(trials)[:1]
+        if not best or best[0].user_attrs.get("defaults"):
+            return dict(request.parameters)
+        return dict(request.parameters) | parameters_of(best[0]) | {"eta": space.final_eta}
     found = dict(request.parameters) | chosen.parameters
     if folds.scheme == "cross-validation":  # a small validation split tells rounds badly
         found.setdefault("num_boost_round", chosen.result.rounds)

@@ -70,7 +70,7 @@ class Study:
                 return "No trial ended within the budget: the parameters are as they were given."
             return (
                 "No candidate was trained on all rows within the budget: the best of the search is "
-                "taken, and was not compared with the defaults there."
+                "taken, be it the defaults."
             )
         loss = f"{self.metric} {self.loss(self.chosen.result.loss):.5g}"
         if self.chosen is self.defaults:
