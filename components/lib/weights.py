@@ -9,9 +9,7 @@ from shipway.components.lib.kinds import is_number
 from shipway.components.lib.transform import Rows
 
 
-def row_weights(
-    plan: FeaturePlan, rows: Rows, y: np.ndarray, balance: bool
-) -> np.ndarray | None:
+def row_weights(plan: FeaturePlan, rows: Rows, y: np.ndarray, balance: bool) -> np.ndarray | None:
     """Weights of rows: of the plan's weight column, times the inverse share of each row's class.
 
     Raises:
