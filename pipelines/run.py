@@ -95,7 +95,7 @@ def start(
     finally:
         run.seconds = time.monotonic() - began
         _keep_reports(run)
-        run.endpoint = _endpoint(run, state)
+        run.endpoint = _endpoint(run)
         _record(run, pipeline)
     return run
 
@@ -172,7 +172,7 @@ def _keep_reports(run: Run) -> None:
                 run.reports[step.name] = page
 
 
-def _endpoint(run: Run, state: Path) -> str:
+def _endpoint(run: Run) -> str:
     """The endpoint's base URL, when it answers with the model that this run released."""
     if not any(step.verdict == "promoted" for step in run.steps):
         return ""
@@ -182,7 +182,8 @@ def _endpoint(run: Run, state: Path) -> str:
     record = serving.ServingRecord.load(path)
     if record.target == "kserve":
         return record.stable_endpoint  # in the cluster, where the release has asked it
-    for endpoint in serving.list_endpoints(state / "serving"):
+    folder = serving.serving_dir_of(str(run.arguments["model_store"]))
+    for endpoint in serving.list_endpoints(folder):
         if endpoint.digest == record.digest and serving.is_answering(endpoint):
             return endpoint.endpoint
     return ""

@@ -4,14 +4,17 @@ Fitted on the training split alone and kept as JSON. Nulls stay nulls (NaN); uns
 where training put rare ones. All features are made in float64 and rounded to float32 once.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipway.components.lib.encoders import ColumnPlan, encoder_of
+from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.task import Target
 
 if TYPE_CHECKING:
@@ -96,6 +99,20 @@ class FeaturePlan:
             "seed": self.seed,
             "weight_column": self.weight_column,
         }
+
+    @classmethod
+    def read(cls, path: Path) -> "FeaturePlan":
+        """Read the plan that the features step wrote.
+
+        Raises:
+            ConfigurationError: the file is missing or is no plan.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"'{path}' is not a feature plan ({error}); run fit_features again."
+            ) from error
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "FeaturePlan":

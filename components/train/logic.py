@@ -1,6 +1,5 @@
 """Training: the booster, its calibration and threshold, and the package of all three."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import xgboost as xgb
 from shipway.components.lib.calibration import Calibrator, fit_calibrator
 from shipway.components.lib.constraints import Constraints, constraint_parameters
 from shipway.components.lib.devices import chosen_device
-from shipway.components.lib.errors import ConfigurationError, DataError
+from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
@@ -89,7 +88,7 @@ def train(
     """
     began = time.monotonic()
     rule_of(request.threshold_rule)  # a wrong one is refused before the work
-    plan = _read_plan(plan_path)
+    plan = FeaturePlan.read(plan_path)
     rows, held_out = StoredTable(train_path), StoredTable(validation_path)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = plan.target.encode(held_out.column(plan.label))
@@ -174,15 +173,6 @@ def _settled(
     if plan.target.task == "binary":
         threshold = best_threshold(y, calibrator.apply(margins)[:, 1], request.threshold_rule)
     return replace(plain, threshold=threshold, calibrator=calibrator.to_json())
-
-
-def _read_plan(path: Path) -> FeaturePlan:
-    try:
-        return FeaturePlan.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"'{path}' is not a feature plan ({error}); run fit_features again."
-        ) from error
 
 
 def _outputs(scorer: Scorer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

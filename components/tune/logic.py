@@ -1,6 +1,5 @@
 """Tuning: parameters that suit a table, found within a budget of time and trials."""
 
-import json
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 
 from shipway.components.lib.constraints import Constraints, constraint_parameters
 from shipway.components.lib.devices import chosen_device
-from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.objectives import check_labels
@@ -68,7 +66,7 @@ def tune(
         write_json_aside(study_path, {"tuned": False, "parameters": dict(request.parameters)})
         write_untuned_page(report_path, request.parameters)
         return Tuned(dict(request.parameters), {"tuned": "no"})
-    plan = _read_plan(plan_path)
+    plan = FeaturePlan.read(plan_path)
     rows, held_out = read_table(train_path), read_table(validation_path)
     settings = _settings(plan, rows.num_rows, request)
     for table in (rows, held_out):
@@ -93,12 +91,3 @@ def _settings(plan: FeaturePlan, rows: int, request: Request) -> Settings:
     device, _ = chosen_device(request.device)
     more = constraint_parameters(plan, limits) | {"device": device}
     return replace(found, booster=found.booster | more)
-
-
-def _read_plan(path: Path) -> FeaturePlan:
-    try:
-        return FeaturePlan.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"'{path}' is not a feature plan ({error}); run fit_features again."
-        ) from error
