@@ -33,6 +33,7 @@ class StoredTable:
         self._path = path
         self._parts = sorted(Path(path).glob("*.parquet"))
         self.num_rows = sum(pq.read_metadata(part).num_rows for part in self._parts)
+        self._held: dict[str, pa.ChunkedArray] = {}
 
     @property
     def column_names(self) -> list[str]:
@@ -41,9 +42,19 @@ class StoredTable:
         return names
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column, whole."""
-        chunks = [batch.column(0) for batch in read_batches(self._path, [name])]
-        return pa.chunked_array(chunks, self.schema.field(name).type)
+        """One column, whole; its neighbours are read with it, as many as a block may hold.
+
+        Opening a file of thousands of columns for each of them would take minutes.
+        """
+        if name not in self._held:
+            place = self.schema.get_field_index(name)
+            count = max(1, BLOCK_CELLS // max(1, self.num_rows))
+            names = self.column_names[place : place + count] or [name]
+            schema = pa.schema([self.schema.field(one) for one in names])
+            batches = [batch.select(names) for batch in read_batches(self._path, names)]
+            table = pa.Table.from_batches(batches, schema)
+            self._held = {one: table.column(one) for one in names}
+        return self._held[name]
 
     def blocks(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """All rows of some columns, in order and in bounded pieces."""

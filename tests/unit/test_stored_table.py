@@ -54,6 +54,16 @@ def test_a_table_on_disk_gives_the_plan_and_the_bits_of_one_in_memory(stored) ->
     )
 
 
+def test_neighbouring_columns_are_read_at_once(tmp_path, monkeypatch) -> None:
+    reads = []
+    read = stored_table.read_batches
+    monkeypatch.setattr(stored_table, "read_batches", lambda *a: reads.append(a) or read(*a))
+    tables.write_table(pa.table({f"c{i}": [1.0, 2.0] for i in range(50)}), tmp_path / "wide")
+    wide = StoredTable(tmp_path / "wide")
+    assert all(wide.column(name).to_pylist() == [1.0, 2.0] for name in wide.column_names)
+    assert len(reads) == 1
+
+
 def test_statistics_alone_are_whole_on_disk_too(stored, tmp_path) -> None:
     whole = shops().select(["shop", "label"])
     tables.write_table(whole, tmp_path / "narrow")
