@@ -9,7 +9,7 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.labels import resolve_target
-from shipway.components.lib.protection import PROTECTED, protected_columns
+from shipway.components.lib.private import PRIVATE, private_columns
 from shipway.components.lib.reports import Report
 from shipway.components.lib.schema_file import Review, review_of, reviewed_kinds
 from shipway.components.lib.stored_table import StoredTable
@@ -77,7 +77,7 @@ def fit(
 
 
 def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Review | None) -> None:
-    hidden = protected_columns(table.schema)
+    hidden = private_columns(table.schema)
     classes = ", ".join(map(str, plan.target.classes[:SHOWN]))
     kind = f"{plan.target.task} ({classes})" if classes else plan.target.task
     report = Report(
@@ -96,7 +96,7 @@ def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Revie
                 column.reason,
                 ", ".join(column.outputs[:SHOWN]) + (" ..." if len(column.outputs) > SHOWN else ""),
                 f"{table.column(column.name).null_count / table.num_rows:.1%}",
-                PROTECTED if column.name in hidden else _seen(column),
+                PRIVATE if column.name in hidden else _seen(column),
             ]
             for column in plan.columns
         ],

@@ -11,7 +11,7 @@ from shipway.components.ingest.inspection import Inspected
 from shipway.components.ingest.privacy_scan import Finding
 from shipway.components.ingest.sources import Source
 from shipway.components.lib.objects import StoredObject
-from shipway.components.lib.protection import is_protected
+from shipway.components.lib.private import is_private
 from shipway.components.lib.tables import TableSummary
 
 DATASHEET = "_datasheet.json"  # readers of a table pass over names that begin with "_"
@@ -110,7 +110,7 @@ def _privacy(seen: Inspected) -> Sheet:
         "found": [_finding(one) for one in seen.findings],
         "without_policy": sorted({one.column for one in seen.open}),
         "policies": {name: policy.text for name, policy in seen.policies.items()},
-        "protected": [one.name for one in seen.schema if is_protected(one)],
+        "private": [one.name for one in seen.schema if is_private(one)],
         "anonymity": asdict(seen.anonymity) if seen.anonymity else None,
     }
 

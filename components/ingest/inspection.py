@@ -71,7 +71,7 @@ class Inspected:
     """What one pass over all rows showed.
 
     Attributes:
-        schema: as written, protected columns marked.
+        schema: as written, private columns marked.
         policies: by column.
         findings: personal data that seems to be there.
         anonymity: of the quasi-identifiers, as written; None without them.
@@ -198,7 +198,7 @@ class Inspection:
         late = {one.column for one in findings} - self._found - set(self._policies)
         if late:
             raise FoundLateError(self._found | late)
-        # A column that only the first rows told of is protected, so the page must name it.
+        # A column that only the first rows told of is private, so the page must name it.
         seen = {(one.column, one.kind) for one in findings}
         findings = [*findings, *(o for o in self._head if (o.column, o.kind) not in seen)]
         return Inspected(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from shipway.components.ingest.datasheet import ASKED, DATASHEET
 from shipway.components.ingest.privacy_groups import SMALL
 from shipway.components.lib.cells import chip, isolated, number_text
-from shipway.components.lib.protection import PROTECTED
+from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 
 DATA_BYTES = 250_000
@@ -118,8 +118,8 @@ def _column(one: Mapping[str, Any]) -> list[object]:
         for v in one.get("top", [])
     )
     top = Markup(", ").join(told)
-    if one.get("protected"):
-        ends, top = [None] * 3, chip(PROTECTED)
+    if one.get("private"):
+        ends, top = [None] * 3, chip(PRIVATE)
     share = f"{one['missing_share']:.2%}" if one["missing"] else None
     return [
         one["name"], one["type"], one["missing"] or None, share, *ends, top, one.get("note"),

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.errors import ConfigurationError, nearest
-from shipway.components.lib.protection import mark_protected
+from shipway.components.lib.private import mark_private
 
 KEY_VARIABLE = "SHIPWAY_PRIVACY_KEY"
 KEY_CHARACTERS = 16
@@ -114,7 +114,7 @@ class Guard:
     """Changes the columns that have a policy, batch by batch.
 
     Attributes:
-        schema: of the changed table; protected columns are marked in it.
+        schema: of the changed table; private columns are marked in it.
     """
 
     schema: pa.Schema
@@ -130,7 +130,7 @@ class Guard:
             schema: of the columns that are read.
             policies: by column; those to drop are not in the schema.
             found: columns in which personal data was found.
-            label: never protected: its values are what the endpoint answers, and on every page.
+            label: never private: its values are what the endpoint answers, and on every page.
 
         Raises:
             ConfigurationError: a policy does not suit a column's type, or there is no key.
@@ -145,7 +145,7 @@ class Guard:
             hidden = policy.action != "bucket" if policy else one.name in found
             changed = pa.field(one.name, kind)
             if hidden and one.name != label:
-                changed = mark_protected(changed)
+                changed = mark_private(changed)
             guard.schema = guard.schema.set(place, changed)
         return guard
 

@@ -12,7 +12,7 @@ from shipway.components.lib.errors import ConfigurationError, DataError
 FILE = "_rejects.jsonl"  # readers of a table pass over names that begin with "_"
 TEXT_LENGTH = 1_000
 _IN_MEMORY = 1 << 20
-WITHHELD = "withheld: columns of this table are left out or protected"
+WITHHELD = "withheld: columns of this table are left out or private"
 
 
 @dataclass(frozen=True)

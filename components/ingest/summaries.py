@@ -1,4 +1,4 @@
-"""Simple statistics of each column, in one pass and little memory; protected columns have none."""
+"""Simple statistics of each column, in one pass and little memory; private columns have none."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.protection import is_protected
+from shipway.components.lib.private import is_private
 from shipway.components.lib.tables import json_value
 
 SAMPLE_ROWS, SAMPLE_CELLS = 10_000, 2_000_000
@@ -84,7 +84,7 @@ class Summaries:
         self.numbers = {
             one.name: Numbers()
             for one in self.schema
-            if not is_protected(one) and _is_ordered(one.type)
+            if not is_private(one) and _is_ordered(one.type)
         }
 
     def look(self, rows: pa.Table) -> None:
@@ -100,8 +100,8 @@ class Summaries:
         """
         facts: dict[str, dict[str, Any]] = {}
         for one in self.schema:
-            if is_protected(one):
-                facts[one.name] = {"protected": True}
+            if is_private(one):
+                facts[one.name] = {"private": True}
             elif one.name in self.numbers:
                 facts[one.name] = _number_facts(self.numbers[one.name])
             else:

@@ -17,7 +17,7 @@ from shipway.components.lib.metrics import (
     compute_metrics,
     paired_difference,
 )
-from shipway.components.lib.protection import is_protected
+from shipway.components.lib.private import is_private
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import json_value, read_schema, read_table
 
@@ -44,7 +44,7 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
     """The slices of the given columns, or of a few that suit.
 
     Without columns: the first five columns of text or booleans that hold 2 to 8 values and are not
-    protected. A column that was asked for is taken whatever it holds: numbers in four ranges of
+    private. A column that was asked for is taken whatever it holds: numbers in four ranges of
     about as many rows, else its 30 most frequent values.
 
     Raises:
@@ -66,7 +66,7 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
     suited = [
         field.name
         for field in schema
-        if field.name != label and _is_category(field.type) and not is_protected(field)
+        if field.name != label and _is_category(field.type) and not is_private(field)
     ]
     for name in suited[:MAX_CANDIDATES]:
         parts = _slices(test, name, asked=False)

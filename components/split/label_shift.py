@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from shipway.components.lib.decision import Rule
-from shipway.components.lib.protection import PROTECTED
+from shipway.components.lib.private import PRIVATE
 from shipway.components.split.subject import Subject, passed
 from shipway.components.split.times import day, moments, read_times
 
@@ -104,7 +104,7 @@ def _by_source(subject: Subject) -> list[Rule]:
         if far is None:
             continue
         code, step, z, rows = far
-        source = PROTECTED if subject.hides(name) else sources[code]
+        source = PRIVATE if subject.hides(name) else sources[code]
         sentence = (
             f"Rows from {name}='{source}' have a mean label that is {abs(step):.2f} "
             f"{'higher' if step > 0 else 'lower'} than that of all others ({abs(z):.0f} standard "

@@ -25,7 +25,7 @@ class Outliers:
         rule: the verdict.
         columns: feature, and in how many outliers it lies far out.
         rows: row of the table, its score, its odd feature and how far out that lies; the oddest
-            first. Values are not told, as the column may be protected.
+            first. Values are not told, as the column may be private.
     """
 
     rule: Rule

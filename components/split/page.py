@@ -8,7 +8,7 @@ import numpy as np
 
 from shipway.components.lib.decision import Rule
 from shipway.components.lib.kinds import is_number
-from shipway.components.lib.protection import PROTECTED
+from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 from shipway.components.split.assignment import NAMES
 from shipway.components.split.leakage import Findings
@@ -82,7 +82,7 @@ def _add_sizes(report: Report, subject: Subject) -> None:
 def _periods(subject: Subject) -> list[list[object]]:
     """First and last time of each split, as written where it is a number."""
     if subject.hides(subject.time_column):
-        return [[name, PROTECTED, PROTECTED] for name in NAMES]
+        return [[name, PRIVATE, PRIVATE] for name in NAMES]
     times = read_times(subject.dataset, subject.time_column)
     plain = is_number(subject.training.schema.field(subject.time_column).type)
     return [

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.decision import Rule
-from shipway.components.lib.protection import is_protected
+from shipway.components.lib.private import is_private
 from shipway.components.lib.tables import read_schema
 from shipway.components.lib.task import Target
 from shipway.components.split.hashing import cell_hashes
@@ -67,7 +67,7 @@ class Subject:
 
     def hides(self, name: str) -> bool:
         """Whether no page may show the values of a column."""
-        return is_protected(read_schema(self.dataset).field(name))
+        return is_private(read_schema(self.dataset).field(name))
 
     @property
     def features(self) -> list[str]:

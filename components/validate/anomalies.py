@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shipway.components.lib.decision import Rule
-from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.tables import read_schema
 from shipway.components.validate.evidence import Evidence, gather
 from shipway.components.validate.policy import COLUMN, plain
@@ -75,7 +75,7 @@ def schema_rules(statistics: Any, schema: Any, path: Path, table_rows: int) -> l
     reasons = [(column, info, one) for column, info in infos for one in info.reason or [info]]
     kinds = [(column, _kind(info, one)) for column, info, one in reasons]
     shown = gather(path, schema, kinds)
-    hidden = protected_columns(read_schema(path))
+    hidden = private_columns(read_schema(path))
     rules = [
         _rule(column, kind, info, one, evidence, column in hidden)
         for (column, info, one), (_, kind), evidence in zip(reasons, kinds, shown, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.tables import read_batches, read_schema
 from shipway.components.validate.casting import ColumnCast, cast_column, plan_casts
 from shipway.components.validate.profile import NUMBER
@@ -58,7 +58,7 @@ def gather(path: Path, schema: Any, anomalies: Sequence[tuple[str, str]]) -> lis
     features = {feature.name: feature for feature in schema.feature}
     columns = read_schema(path)
     casts = {cast.name: cast for cast in plan_casts(columns)}
-    hidden = protected_columns(columns)
+    hidden = private_columns(columns)
     found = [Evidence() for _ in anomalies]
     masks: list[tuple[Evidence, ColumnCast, Mask]] = []
     for evidence, (column, kind) in zip(found, anomalies, strict=True):

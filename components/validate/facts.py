@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.tables import read_batches, read_schema
 from shipway.components.validate.casting import ColumnCast, cast_column
 from shipway.components.validate.chunks import Chunk, read_chunks
@@ -36,7 +36,7 @@ class ColumnFacts:
         deviation: standard deviation, as `minimum`.
         shape: counts of ten bins of equal width, or of the most frequent values.
         note: how the column was changed before measuring; empty when it was not.
-        protected: whether no page may show its values.
+        private: whether no page may show its values.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ColumnFacts:
     top: list[tuple[str, int]] = field(default_factory=list)
     shape: list[float] = field(default_factory=list)
     note: str = ""
-    protected: bool = False
+    private: bool = False
 
     @property
     def present(self) -> int:
@@ -74,9 +74,9 @@ def column_facts(profile: Profile, path: Path) -> list[ColumnFacts]:
     """
     datasets = profile.statistics.datasets
     facts = dataset_facts(datasets[0] if datasets else None, profile.casts, profile.rows)
-    protected = protected_columns(read_schema(path))
+    private = private_columns(read_schema(path))
     for fact in facts:
-        fact.protected = fact.name in protected
+        fact.private = fact.name in private
     count_all = profile.rows * len(profile.casts) <= MAX_CELLS
     plain = [c.target is not None and not pa.types.is_nested(c.target) for c in profile.casts]
     wanted = [

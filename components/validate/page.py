@@ -7,7 +7,7 @@ from markupsafe import Markup
 from shipway.components.lib.cells import chip, isolated, number_text
 from shipway.components.lib.charts import sparkline
 from shipway.components.lib.decision import Decision
-from shipway.components.lib.protection import PROTECTED
+from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 from shipway.components.lib.schema_file import Review
 from shipway.components.validate.facts import ColumnFacts
@@ -117,12 +117,12 @@ def _row(fact: ColumnFacts, label: str) -> list[object]:
         yes = round(fact.mean * fact.present)
         top = f"true ({yes:,}), false ({fact.present - yes:,})"
     numbers = [_value(fact, number) for number in (fact.minimum, fact.median, fact.maximum)]
-    if fact.kind == "true/false" or fact.protected:
+    if fact.kind == "true/false" or fact.private:
         numbers = [None, None, None]
     kind = "values from frequent to rare" if fact.top else "values from low to high"
     shape = sparkline(fact.shape, kind, 60) if known and fact.shape else Markup("")
-    if fact.protected:
-        top, shape = chip(PROTECTED), Markup("")
+    if fact.private:
+        top, shape = chip(PRIVATE), Markup("")
     share = round(100 * fact.missing_share, 2) or None
     return [name, fact.kind, shape, fact.missing, share, fact.distinct, *numbers, top]
 

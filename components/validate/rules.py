@@ -124,7 +124,7 @@ def _constant(fact: ColumnFacts, profile: Profile) -> list[Finding]:
     if not constant or fact.present < 2 or fact.kind.startswith("list"):
         return []
     held = fact.top[0][0] if fact.top else f"{fact.minimum or 0.0:.12g}"
-    held = "the same" if fact.protected else f"'{held[:60]}'"
+    held = "the same" if fact.private else f"'{held[:60]}'"
     gaps = " where it is not missing" if fact.missing else ""
     said = f"Column '{fact.name}' is always {held}{gaps}; it says nothing about the label."
     return [(said, 1.0, "> 1 value")]
@@ -149,7 +149,7 @@ def _mixed(fact: ColumnFacts, profile: Profile) -> list[Finding]:
     share = seen.numbers / total
     if share < NUMBER_SHARE:
         return []
-    value = "" if fact.protected else f", '{seen.first_value[:40]}'"
+    value = "" if fact.private else f", '{seen.first_value[:40]}'"
     said = (
         f"Column '{fact.name}' is text, and {seen.others:,} of {total:,} values are not numbers "
         f"(first: row {seen.first_row:,}{value}). They count as missing "

@@ -128,7 +128,7 @@ def _presence(feature: Any, fact: ColumnFacts) -> None:
 def _values(schema: Any, feature: Any, fact: ColumnFacts, kind: str, is_label: bool) -> None:
     if feature.HasField("domain"):
         # A schema is passed around: it must not list what no page may show.
-        if is_label or (kind in ("category", "") and not fact.protected):
+        if is_label or (kind in ("category", "") and not fact.private):
             feature.distribution_constraints.min_domain_mass = 1.0 if is_label else DOMAIN_MASS
             return
         names = [domain.name for domain in schema.string_domain]
@@ -147,7 +147,7 @@ def _range(fact: ColumnFacts, kind: str) -> tuple[float, float] | None:
     """Bounds for the next table; None for a column that has no stable ones."""
     if fact.minimum is None or fact.maximum is None or kind in ("identifier", "date"):
         return None
-    if fact.protected:
+    if fact.private:
         return None
     if fact.kind not in ("number", "integer", "decimal"):
         return None

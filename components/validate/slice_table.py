@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from shipway.components.lib.protection import PROTECTED
+from shipway.components.lib.private import PRIVATE
 from shipway.components.validate.facts import ColumnFacts, dataset_facts
 from shipway.components.validate.profile import Profile
 
@@ -27,8 +27,8 @@ def slice_rows(profile: Profile, facts: list[ColumnFacts]) -> list[list[Any]]:
         count = int(dataset.num_examples)
         here = dataset_facts(dataset, profile.casts, count)
         column = next((f.name for f in facts if dataset.name.startswith(f"{f.name}=")), "")
-        by_protected = any(f.protected for f in facts if f.name == column)
-        shown = f"{column}={PROTECTED} ({len(rows) + 1})" if by_protected else dataset.name
+        by_private = any(f.private for f in facts if f.name == column)
+        shown = f"{column}={PRIVATE} ({len(rows) + 1})" if by_private else dataset.name
         cells = max(1, count * len(here))
         pairs = zip(here, facts, strict=True)
         found = sorted(
@@ -53,7 +53,7 @@ def _differences(part: ColumnFacts, whole: ColumnFacts) -> list[tuple[float, str
             f"{part.name}: missing in {part.missing_share:.0%} instead of "
             f"{whole.missing_share:.0%}",
         ))  # fmt: skip
-    if whole.protected:
+    if whole.private:
         return found
     if part.mean is not None and whole.mean is not None and whole.deviation:
         size = (part.mean - whole.mean) / whole.deviation

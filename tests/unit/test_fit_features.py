@@ -9,7 +9,7 @@ import pytest
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.protection import PROTECTED, mark_protected
+from shipway.components.lib.private import PRIVATE, mark_private
 from shipway.components.lib.tables import read_table, write_table
 
 
@@ -52,14 +52,14 @@ def test_the_page_tells_what_is_used_and_what_is_not(train: Path, tmp_path: Path
     assert "<b>Bern" not in page
 
 
-def test_the_page_shows_no_value_of_a_protected_column(train: Path, tmp_path: Path) -> None:
+def test_the_page_shows_no_value_of_a_private_column(train: Path, tmp_path: Path) -> None:
     table = read_table(train)
     place = table.schema.get_field_index("city")
-    hidden = table.schema.set(place, mark_protected(table.schema.field("city")))
+    hidden = table.schema.set(place, mark_private(table.schema.field("city")))
     write_table(table.cast(hidden), tmp_path / "hidden")
     fit(tmp_path / "hidden", "label", tmp_path / "plan", tmp_path / "page")
     page = html.unescape((tmp_path / "page").read_text(encoding="utf-8"))
-    assert "Zürich" not in page and PROTECTED in page
+    assert "Zürich" not in page and PRIVATE in page
 
 
 @pytest.mark.parametrize(

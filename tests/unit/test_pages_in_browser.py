@@ -75,7 +75,7 @@ from shipway.components.validate.logic import Outputs, Settings, validate
 out = Path(sys.argv[2])
 files = [out / name for name in ("statistics.pb", "schema.pbtxt", "data.json", "statistics.html")]
 validate(Path(sys.argv[1]), "y", Outputs(*files), Settings())
-# A schema that the protected column 'town' does not fit.
+# A schema that the private column 'town' does not fit.
 given = out / "given.pbtxt"
 town = 'name: "town"'
 text = files[1].read_text()
@@ -211,7 +211,7 @@ def test_a_page_works_in_a_sandboxed_frame_without_network(
     assert not found["dark"]
 
 
-def test_anomalies_of_a_protected_column_show_no_value(pages: dict[str, Path]) -> None:
+def test_anomalies_of_a_private_column_show_no_value(pages: dict[str, Path]) -> None:
     decision = json.loads(pages["held"].with_suffix(".json").read_text())
     found = [one for one in decision["rules"] if "unexpected_string" in one["name"]]
     assert [one["slice"] for one in found] == ["column town"]

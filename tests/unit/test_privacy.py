@@ -17,7 +17,7 @@ from shipway.components.ingest.privacy import Guard, code_of, mask, read_policie
 from shipway.components.ingest.privacy_groups import Groups
 from shipway.components.ingest.privacy_scan import scan, words_of
 from shipway.components.lib.errors import ShipwayError
-from shipway.components.lib.protection import protected_columns
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.slices import choose_slices
 from shipway.components.lib.tables import read_batches, read_schema, write_table
 
@@ -268,13 +268,13 @@ def test_the_same_value_has_the_same_code_in_every_run_and_batch(
     assert len(set(first)) == ROWS
 
 
-def test_protected_columns_are_marked_and_stay_so_through_parquet(bench: Bench) -> None:
+def test_private_columns_are_marked_and_stay_so_through_parquet(bench: Bench) -> None:
     bench.read(persons(), privacy={"town": "keep", "age": "bucket:10"})
     schema = read_schema(bench.dataset)
-    assert protected_columns(schema) == {"mail", "town"}
+    assert private_columns(schema) == {"mail", "town"}
     again = bench.dataset.parent / "again"
     write_table(pa.Table.from_batches(list(read_batches(bench.dataset)), schema), again)
-    assert protected_columns(read_schema(again)) == {"mail", "town"}
+    assert private_columns(read_schema(again)) == {"mail", "town"}
 
 
 def test_personal_data_without_a_policy_is_a_warning_that_names_the_column(bench: Bench) -> None:
@@ -297,10 +297,10 @@ def late(rows: int) -> pa.Table:
     return pa.table({"note": note, "a": range(rows), "y": [i % 2 for i in range(rows)]})
 
 
-def test_what_stands_late_in_a_table_is_found_and_protected_too(bench: Bench) -> None:
+def test_what_stands_late_in_a_table_is_found_and_private_too(bench: Bench) -> None:
     table = late(140_000)
     assert bench.read(table).num_rows == 140_000
-    assert protected_columns(read_schema(bench.dataset)) == {"note"}
+    assert private_columns(read_schema(bench.dataset)) == {"note"}
     assert "note" in str(bench.metadata["personal_data"])
     (bench.dataset / "part-00000.parquet").unlink()
     (bench.dataset / "_datasheet.json").unlink()
@@ -357,7 +357,7 @@ def test_rejected_rows_show_no_text_where_columns_have_policies(tmp_path: Path) 
     assert "secret" not in (tmp_path / "page.html").read_text()
 
 
-def test_protected_columns_are_no_slices_by_themselves(bench: Bench) -> None:
+def test_private_columns_are_no_slices_by_themselves(bench: Bench) -> None:
     bench.read(persons(), privacy={"town": "keep"})
     assert choose_slices(bench.dataset, "y") == []
     bench.read(persons())
