@@ -16,10 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from shipway.components.lib.errors import ConfigurationError, nearest
-from shipway.components.lib.storage import list_objects, open_binary
+from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.settings_file import check_keys, read_settings
 
 ENDS = ("value", "low", "high")
 AGAINST = ("", "champion", "constant", "one_rule", "linear")
@@ -27,7 +25,6 @@ SEVERITIES = ("fail", "warn")
 EACH = "each"
 MIN_ROWS = 50
 MIN_REASON = 10
-MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,16 +83,9 @@ def read_gates(uri: str) -> Gates:
         ConfigurationError: it is no YAML, or a part of it is unknown, missing or of another type.
         DataError: the file cannot be read.
     """
-    if not uri.strip():
+    value = read_settings("gates_uri", uri, ("rules", "overrides", "defaults"))
+    if not value:
         return Gates()
-    text = uri if "\n" in uri.strip() else _text(uri)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"gates_uri is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError("gates_uri holds no mapping; it begins with 'rules:'.")
-    _check_keys("gates_uri", value, ("rules", "overrides", "defaults"))
     if not isinstance(value.get("defaults", True), bool):
         raise ConfigurationError("gates_uri: 'defaults' is true or false.")
     gates = Gates(
@@ -111,27 +101,9 @@ def read_gates(uri: str) -> Gates:
     return gates
 
 
-def _text(uri: str) -> str:
-    found = list_objects(uri)
-    if len(found) != 1:
-        raise ConfigurationError(f"gates_uri '{uri}' names {len(found)} files; name one.")
-    with open_binary(found[0]) as file:
-        return file.read(MAX_BYTES).decode("utf-8", errors="replace")
-
-
-def _check_keys(where: str, value: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{where} is {value!r}; it is a mapping of {', '.join(known)}.")
-    for key in value:
-        if key not in known:
-            raise ConfigurationError(
-                f"{where} has '{key}'.{nearest(str(key), known)} It takes {', '.join(known)}."
-            )
-
-
 def _gate(number: int, value: Any) -> Gate:
     where = f"gates_uri: rule {number}"
-    _check_keys(where, value, tuple(Gate.__dataclass_fields__))
+    check_keys(where, value, tuple(Gate.__dataclass_fields__))
     if not isinstance(value.get("metric"), str):
         raise ConfigurationError(f"{where} names no metric, such as 'metric: auc'.")
     bounds = {key: value.get(key) for key in ("at_least", "at_most")}
@@ -163,7 +135,7 @@ def _name(value: Mapping[str, Any]) -> str:
 
 def _override(number: int, value: Any) -> Override:
     where = f"gates_uri: override {number}"
-    _check_keys(where, value, tuple(Override.__dataclass_fields__))
+    check_keys(where, value, tuple(Override.__dataclass_fields__))
     texts = {key: str(value.get(key) or "").strip() for key in Override.__dataclass_fields__}
     for key, text in texts.items():
         if not text:
