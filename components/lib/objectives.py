@@ -20,6 +20,27 @@ REGRESSION: dict[str, tuple[str, str, str, str]] = {
     "gamma": ("reg:gamma", "gamma-nloglik", "log", "above 0"),
 }
 
+# Objectives whose base score is stored as a probability or a value, and not as a margin.
+LOGIT = frozenset({"binary:logistic", "reg:logistic"})
+LOG = frozenset({"count:poisson", "reg:gamma", "reg:tweedie"})
+
+
+def to_margin(objective: str, score: np.ndarray) -> np.ndarray:
+    """The margin that leaves are added to, of a base score as XGBoost stores it."""
+    if objective not in LOGIT | LOG:
+        return score
+    one = score.dtype.type(1)
+    sign, odds = (-1, one / score - one) if objective in LOGIT else (1, score)
+    # In float64 and rounded once, as the C library does: NumPy's own for float32 is less exact.
+    return np.asarray(sign * np.log(odds, dtype=np.float64)).astype(score.dtype)
+
+
+def from_margin(objective: str, margin: np.ndarray) -> np.ndarray:
+    """The inverse of `to_margin`."""
+    if objective in LOGIT:
+        return np.asarray(1 / (1 + np.exp(-margin)))
+    return np.asarray(np.exp(margin)) if objective in LOG else margin
+
 
 def objective_of(
     target: Target, name: str, coverage: float, variance_power: float

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-# How the stored base score becomes the margin that the leaves are added to.
-LOGIT = frozenset({"binary:logistic", "reg:logistic"})
-LOG = frozenset({"count:poisson", "reg:gamma", "reg:tweedie"})
+from shipway.components.lib.objectives import to_margin
 
 
 class Forest:
@@ -100,12 +98,7 @@ def forest_of(booster: xgb.Booster) -> Forest | None:
     model = learner["gradient_booster"]["model"]
     score = learner["learner_model_param"]["base_score"].strip("[]")
     base = np.array([float(part) for part in score.split(",")], dtype=np.float32)
-    one = np.float32(1)
-    objective = learner["objective"]["name"]
-    if objective in LOGIT:
-        base = -np.log(one / base - one)
-    elif objective in LOG:
-        base = np.log(base)
+    base = to_margin(learner["objective"]["name"], base)
     parameters = learner["learner_model_param"]
     classes = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
     try:

@@ -1,5 +1,8 @@
 """Boosting: weighted matrices, early stopping, and the best round."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xgboost as xgb
 
@@ -43,7 +46,6 @@ def boost(
         row_weights(plan, table, labels, settings.balance)
         for table, labels in ((rows, y), (held_out, held_y))
     )
-    history: dict[str, dict[str, list[float]]] = {}
     with training_matrix(
         lambda out: plan.transform_training(rows, out),
         (rows.num_rows, len(safe)),
@@ -56,16 +58,38 @@ def boost(
         validation = xgb.QuantileDMatrix(
             matrix, held_y, weight=held_weights, feature_names=safe, ref=training, max_bin=bins
         )
-        booster = xgb.train(
-            settings.booster,
-            training,
-            settings.rounds,
-            evals=[(training, "training"), (validation, "validation")],
-            early_stopping_rounds=settings.patience,
-            evals_result=history,
-            verbose_eval=False,
-        )
+        best, losses = learn(settings.booster, training, validation, settings)
         del training, validation  # before the files that they stand in
+    return best, losses
+
+
+def learn(
+    parameters: Mapping[str, Any],
+    training: xgb.QuantileDMatrix,
+    validation: xgb.QuantileDMatrix,
+    settings: Settings,
+) -> tuple[xgb.Booster, dict[str, list[float]]]:
+    """Train on one matrix until the loss on another stops falling.
+
+    Args:
+        parameters: XGBoost's.
+        training: rows that make the trees.
+        validation: rows that tell when to stop.
+        settings: rounds and patience.
+
+    Returns:
+        The booster cut at its best round, and the losses of training and validation by round.
+    """
+    history: dict[str, dict[str, list[float]]] = {}
+    booster = xgb.train(
+        dict(parameters),
+        training,
+        settings.rounds,
+        evals=[(training, "training"), (validation, "validation")],
+        early_stopping_rounds=settings.patience,
+        evals_result=history,
+        verbose_eval=False,
+    )
     # Prediction uses every tree, whatever `best_iteration` says: so cut them off.
     best = booster[: booster.best_iteration + 1]
     best.set_attr(best_iteration=None, best_score=None)

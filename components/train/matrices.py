@@ -66,6 +66,15 @@ class Batches(xgb.DataIter):  # type: ignore[misc]  # no stubs
         self._start = 0
 
 
+def _need(shape: tuple[int, int]) -> float:
+    return shape[0] * shape[1] * BYTES_A_CELL
+
+
+def exceeds_memory(shape: tuple[int, int]) -> bool:
+    """Whether so many rows of so many features take more than a share of the memory."""
+    return _need(shape) > SHARE * memory_limit()
+
+
 @contextmanager
 def training_matrix(
     fill: Fill,
@@ -89,16 +98,15 @@ def training_matrix(
         external: whether they stand on disk; None decides by the memory that there is.
         batch_rows: rows that are read at once from there.
     """
-    need, limit = shape[0] * shape[1] * BYTES_A_CELL, memory_limit()
     if external is None:
-        external = need > SHARE * limit
+        external = exceeds_memory(shape)
     if not external:
         features = fill(np.empty(shape, dtype=np.float32))
         yield xgb.QuantileDMatrix(features, y, weight=weights, feature_names=names, max_bin=bins)
         return
     _log.info(
         "training rows stand on disk: they need about %.1f GB, and %.1f GB are there",
-        need / 1e9, limit / 1e9,
+        _need(shape) / 1e9, memory_limit() / 1e9,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="shipway-rows-") as scratch:
         folder = Path(scratch)

@@ -1,0 +1,94 @@
+"""Folds of training rows: whole groups, equal shares of each class, or in the order of time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from shipway.components.lib.columns import encode_column, numbers
+from shipway.components.lib.encoders import ColumnPlan
+from shipway.components.lib.errors import DataError, nearest
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.kinds import is_number
+from shipway.components.lib.transform import Rows
+
+SMALL = 5_000  # rows, training and validation together, below which each of them is needed
+TIME_FOLDS = 3
+FIRST_SHARE = 0.3  # a fold in time order trains on so many of the rows at least
+
+
+def drawn_folds(plan: FeaturePlan, rows: Rows, folds: int, seed: int) -> Iterator[np.ndarray]:
+    """The held-out rows of each fold: whole groups, or equal shares of each class.
+
+    Args:
+        plan: knows the label, and the column of groups.
+        rows: raw.
+        folds: how many; fewer where there are fewer groups.
+        seed: of the draw.
+
+    Yields:
+        bool of shape (n,).
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+    y = plan.target.encode(rows.column(plan.label))
+    groups = None
+    splitter = KFold(folds, shuffle=True, random_state=seed)
+    if plan.group_column:
+        encoded = rows.column(plan.group_column).combine_chunks().dictionary_encode()
+        groups = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        splitter = GroupKFold(min(folds, max(2, len(np.unique(groups)))))
+    elif plan.target.classes and np.bincount(y).max() >= folds:
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for _, held in splitter.split(np.zeros(len(y)), y, groups):
+        inside = np.zeros(len(y), dtype=bool)
+        inside[held] = True
+        yield inside
+
+
+def folds_in_time(
+    rows: Rows, held_out: Rows, name: str
+) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Earlier and later training rows of each fold, the earliest fold first; none, if too few.
+
+    Folds hold out as many rows as the validation split has. Rows of one time stay together.
+
+    Args:
+        rows: of training, raw.
+        held_out: of validation, raw.
+        name: the column that orders rows in time.
+
+    Returns:
+        Numbers of rows, ascending; None where the validation split is not later than the training
+        rows: it was not split so.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if name not in rows.column_names:
+        raise DataError(
+            f"The training rows have no column '{name}' to order them in time by."
+            f"{nearest(name, rows.column_names)}"
+        )
+    times, later = (_times(table.column(name), name) for table in (rows, held_out))
+    if not np.nanmax(times) < np.nanmin(later):
+        return None
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    end = len(order)
+    while len(found) < TIME_FOLDS - 1:
+        start = max(end - len(later), 0)
+        start = int(np.searchsorted(ordered, ordered[start], "left"))
+        if start < FIRST_SHARE * (len(order) + len(later)) or start >= end:
+            break
+        found.append((np.sort(order[:start]), np.sort(order[start:end])))
+        end = start
+    return found[::-1]
+
+
+def _times(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    if is_number(column.type):
+        return numbers(column)
+    days = ColumnPlan(name, "datetime", "string", [name], "", True, parts=["days"])
+    return encode_column(days, column)[:, 0]

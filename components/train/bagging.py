@@ -1,0 +1,157 @@
+"""A bag of boosters, each stopped by rows of its own that it was not trained on, merged into one.
+
+The validation split is seen by none of them, so that calibration, threshold and intervals are
+chosen on rows that are new to the whole bag. L. Breiman, "Bagging predictors", Machine Learning
+24(2), 1996, here over folds.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from shipway.components.lib.constraints import safe_names
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
+from shipway.components.lib.objectives import check_labels, from_margin, to_margin
+from shipway.components.lib.parameters import Settings
+from shipway.components.lib.stored_table import StoredTable
+from shipway.components.lib.weights import row_weights
+from shipway.components.train.boosting import learn
+from shipway.components.train.matrices import exceeds_memory, training_matrix
+
+FOLDS, FOLDS_OF_SMALL = 5, 10
+_log = logging.getLogger(__name__)
+
+Rounds = dict[str, list[float]]
+
+
+def bag(
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    settings: Settings,
+    time_column: str = "",
+) -> tuple[xgb.Booster, Rounds]:
+    """Train a booster for each fold of the training rows, and merge them.
+
+    Args:
+        plan: fitted on the training rows.
+        rows: of training, raw.
+        held_out: of validation, raw; only their times are looked at.
+        settings: parameters, rounds and patience.
+        time_column: orders rows in time; empty where order does not matter.
+
+    Returns:
+        The merged booster, and the loss by round of the rows that each member was stopped by.
+
+    Raises:
+        DataError: labels or weights do not fit, or the time column is not there.
+    """
+    names, bins = safe_names(plan), settings.booster["max_bin"]
+    y = plan.target.encode(rows.column(plan.label))
+    check_labels(settings.booster["objective"], plan.label, y)
+    weights = row_weights(plan, rows, y, settings.balance)
+    members: list[xgb.Booster] = []
+    curves: Rounds = {}
+    with _room((rows.num_rows, len(names)), settings.external) as room:
+        features = plan.transform_training(rows, room)
+        for number, (inside, outside) in enumerate(
+            _folds(plan, rows, held_out, time_column, settings)
+        ):
+            held_weights = None if weights is None else weights[outside]
+            with training_matrix(
+                lambda out, inside=inside: np.take(features, inside, axis=0, out=out),
+                (len(inside), len(names)),
+                y[inside],
+                None if weights is None else weights[inside],
+                names,
+                bins,
+                settings.external,
+            ) as training:
+                judge = xgb.QuantileDMatrix(
+                    features[outside], y[outside], weight=held_weights, feature_names=names,
+                    ref=training, max_bin=bins,
+                )  # fmt: skip
+                seed = settings.booster["seed"] + number
+                member, losses = learn(settings.booster | {"seed": seed}, training, judge, settings)
+                del training, judge
+            members.append(member)
+            curves[f"rows that fold {number + 1} holds out"] = losses["validation"]
+            _log.info("fold %d: %d rounds", number + 1, member.num_boosted_rounds())
+    return merged(members), curves
+
+
+def merged(members: Sequence[xgb.Booster]) -> xgb.Booster:
+    """One booster whose margins are the mean of those of others, for any XGBoost to load.
+
+    Args:
+        members: trained on the same features with the same objective.
+    """
+    parts = [json.loads(member.save_raw("json")) for member in members]
+    whole = parts[0]
+    learner = whole["learner"]
+    model = learner["gradient_booster"]["model"]
+    objective = learner["objective"]["name"]
+    learner["learner_model_param"]["base_score"] = _mean_base(objective, parts)
+    trees, groups, starts = [], [], [0]
+    for part in parts:
+        one = part["learner"]["gradient_booster"]["model"]
+        starts += [len(trees) + start for start in one["iteration_indptr"][1:]]
+        groups += one["tree_info"]
+        trees += one["trees"]
+    for number, tree in enumerate(trees):
+        _shrink(tree, len(parts))
+        tree["id"] = number
+    model |= {"trees": trees, "tree_info": groups, "iteration_indptr": starts}
+    model["gbtree_model_param"]["num_trees"] = str(len(trees))
+    return xgb.Booster(model_file=bytearray(json.dumps(whole), "utf-8"))
+
+
+def _shrink(tree: dict[str, Any], count: int) -> None:
+    conditions = tree["split_conditions"]
+    for node, left in enumerate(tree["left_children"]):
+        if left < 0:
+            conditions[node] /= count
+    tree["base_weights"] = [weight / count for weight in tree["base_weights"]]
+
+
+def _mean_base(objective: str, parts: Sequence[dict[str, Any]]) -> str:
+    """The base score whose margin is the mean of those of the parts, as XGBoost writes it."""
+    texts = [part["learner"]["learner_model_param"]["base_score"] for part in parts]
+    scores = np.array([[float(v) for v in text.strip("[]").split(",")] for text in texts])
+    mean = from_margin(objective, to_margin(objective, scores).mean(axis=0))
+    return f"[{','.join(f'{value:.9E}' for value in mean)}]"
+
+
+def _folds(
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    time_column: str,
+    settings: Settings,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows that each member is trained on, and rows that it is stopped by."""
+    if time_column and (in_time := folds_in_time(rows, held_out, time_column)):
+        yield from in_time
+        return
+    small = rows.num_rows + held_out.num_rows < SMALL
+    count = FOLDS_OF_SMALL if small else FOLDS
+    for held in drawn_folds(plan, rows, count, settings.booster["seed"]):
+        yield np.flatnonzero(~held), np.flatnonzero(held)
+
+
+@contextmanager
+def _room(shape: tuple[int, int], external: bool | None) -> Iterator[np.ndarray]:
+    """Where the model's rows of training are kept: in memory, or on disk where they exceed it."""
+    if external is False or (external is None and not exceeds_memory(shape)):
+        yield np.empty(shape, dtype=np.float32)
+        return
+    with tempfile.TemporaryDirectory(prefix="shipway-bag-") as scratch:
+        yield np.memmap(Path(scratch) / "rows", dtype=np.float32, mode="w+", shape=shape)
