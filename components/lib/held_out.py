@@ -1,7 +1,7 @@
 """A model's predictions for the test rows, beside their true labels: what a judgement rests on."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,19 +75,17 @@ def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":
         prediction: of n rows.
         rows: a mask of shape (n,), or row numbers.
     """
-    from shipway.components.lib.scoring import Prediction
-
-    parts = (getattr(prediction, field) for field in FIELDS)
-    return Prediction(*(None if part is None else part[rows] for part in parts))
+    parts = {field: getattr(prediction, field) for field in FIELDS}
+    kept = {field: None if part is None else part[rows] for field, part in parts.items()}
+    return replace(prediction, **kept)
 
 
 def _joined(parts: "list[Prediction]") -> "Prediction":
-    from shipway.components.lib.scoring import Prediction
-
     if len(parts) == 1:
         return parts[0]
-    columns = [[getattr(part, name) for part in parts] for name in FIELDS]
-    return Prediction(*(None if c[0] is None else np.concatenate(c) for c in columns))
+    columns = {name: [getattr(part, name) for part in parts] for name in FIELDS}
+    whole = {name: None if c[0] is None else np.concatenate(c) for name, c in columns.items()}
+    return replace(parts[0], **whole)
 
 
 def _encoded(target: Target, labels: pa.ChunkedArray) -> tuple[np.ndarray, dict[str, int]]:

@@ -59,8 +59,21 @@ def multiclass(y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> 
     }
 
 
-def regression(y: np.ndarray, values: np.ndarray) -> dict[str, Measure]:
-    """Measures of a regression: values and predictions of shape (n,), in the label's unit."""
+def regression(
+    y: np.ndarray,
+    values: np.ndarray,
+    interval: np.ndarray | None = None,
+    coverage: float = 0.0,
+) -> dict[str, Measure]:
+    """Measures of a regression.
+
+    Args:
+        y: values, shape (n,).
+        values: predictions, shape (n,), in the label's unit.
+        interval: its ends, shape (n, 2); None where there is none, which leaves its measures
+            undefined.
+        coverage: share of rows that the interval is to hold.
+    """
     truth = np.asarray(y, dtype=np.float64)
     error = np.asarray(values, dtype=np.float64) - truth
     squared = _mean(error**2)
@@ -71,6 +84,30 @@ def regression(y: np.ndarray, values: np.ndarray) -> dict[str, Measure]:
         "mae": _mean(np.abs(error)),
         "r2": lambda weights: _explained(weights, truth, error),
         "mape": _mean(share),
+        **_of_interval(truth, interval, coverage),
+    }
+
+
+def _of_interval(
+    truth: np.ndarray, interval: np.ndarray | None, coverage: float
+) -> dict[str, Measure]:
+    """How often an interval holds the truth, how wide it is, and the mean loss of its two ends.
+
+    The pinball loss is least where each end is the quantile that it is said to be, so an interval
+    that is right pays for being wide (R. Koenker and G. Bassett, "Regression quantiles",
+    Econometrica 46, 1978).
+    """
+    if interval is None:
+        nothing = ("interval_coverage", "interval_width", "pinball_loss")
+        return dict.fromkeys(nothing, _undefined)
+    low, high = interval[:, 0], interval[:, 1]
+    tail = (1 - coverage) / 2
+    below = np.where(truth < low, (1 - tail) * (low - truth), tail * (truth - low))
+    above = np.where(truth > high, (1 - tail) * (truth - high), tail * (high - truth))
+    return {
+        "interval_coverage": _mean(((low <= truth) & (truth <= high)).astype(np.float64)),
+        "interval_width": _mean(high - low),
+        "pinball_loss": _mean((below + above) / 2),
     }
 
 

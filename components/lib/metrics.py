@@ -14,6 +14,7 @@ import numpy as np
 from shipway.components.lib.delong import area_interval
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.measures import Measure, binary, multiclass, regression
+from shipway.components.lib.proportions import share
 from shipway.components.lib.task import Target
 
 if TYPE_CHECKING:
@@ -32,10 +33,21 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "ece",
     ),
     "multiclass": ("log_loss", "accuracy", "macro_f1", "auc_ovr", "ece"),
-    "regression": ("rmse", "mae", "r2", "mape"),
+    "regression": (
+        "rmse",
+        "mae",
+        "r2",
+        "mape",
+        "interval_coverage",
+        "interval_width",
+        "pinball_loss",
+    ),
 }
 MAIN_METRIC = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
-_LOWER_IS_BETTER = ("log_loss", "brier", "ece", "rmse", "mae", "mape")
+_LOWER_IS_BETTER = (
+    *("log_loss", "brier", "ece", "rmse", "mae", "mape"),
+    *("interval_width", "pinball_loss"),
+)
 HIGHER_IS_BETTER: dict[str, bool] = {
     name: name not in _LOWER_IS_BETTER for names in METRIC_NAMES.values() for name in names
 }
@@ -82,7 +94,10 @@ def bootstrap_intervals(
     seed: int = 0,
     level: float = LEVEL,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals by the Poisson bootstrap over rows; AUC by DeLong (`lib/delong.py`).
+    """Percentile intervals by the Poisson bootstrap over rows.
+
+    But AUC by DeLong (`lib/delong.py`), and the coverage of intervals as a share: resampling rows
+    that are all covered says that no other could be.
 
     Poisson(1) weights stand for drawing rows with replacement (Chamandy et al., Estimating
     Uncertainty for Massive Data Streams, 2012). The interval is widened to hold the value itself:
@@ -111,6 +126,10 @@ def bootstrap_intervals(
         area = area_interval(y[known], prediction.probabilities[known, 1], level)
         if area is not None:
             intervals["auc"] = area[1:]
+    covered = measures.pop("interval_coverage", None)
+    if covered is not None and np.isfinite(value := covered(np.ones(len(y)))):
+        found_share = share(round(value * len(y)), len(y), level)
+        intervals["interval_coverage"] = (found_share.low, found_share.high)
     if not measures:
         return intervals
     draws = _resample(list(measures.values()), len(y), _rounds(target, y, rounds), seed)
@@ -256,7 +275,7 @@ def _interval(value: float, draws: np.ndarray, level: float) -> Interval | None:
 def _measures(target: Target, y: np.ndarray, prediction: "Prediction") -> dict[str, Measure]:
     if target.task == "regression":
         assert prediction.values is not None
-        return regression(y, prediction.values)
+        return regression(y, prediction.values, prediction.interval, prediction.coverage)
     assert prediction.probabilities is not None and prediction.labels is not None
     of_task = binary if target.task == "binary" else multiclass
     return of_task(y, prediction.probabilities, prediction.labels)

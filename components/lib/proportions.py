@@ -26,7 +26,10 @@ def share(hits: int, n: int, level: float = LEVEL) -> Share:
     value = hits / n
     middle = (value + z * z / (2 * n)) / (1 + z * z / n)
     wide = z / (1 + z * z / n) * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
-    return Share(hits, n, value, max(0.0, middle - wide), min(1.0, middle + wide))
+    # Where no row hits, or all do, the end that is the value itself is a rounding error beside it.
+    return Share(
+        hits, n, value, max(0.0, min(value, middle - wide)), min(1.0, max(value, middle + wide))
+    )
 
 
 def difference(one: Share, other: Share) -> tuple[float, float, float]:

@@ -26,12 +26,14 @@ class Prediction:
         labels: codes of the answers, int32 of shape (n,); or None.
         values: float64 of shape (n,), of a regression; or None.
         interval: its ends, float64 of shape (n, 2), where a regression has one; or None.
+        coverage: share of rows that the interval is to hold.
     """
 
     probabilities: np.ndarray | None = None
     labels: np.ndarray | None = None
     values: np.ndarray | None = None
     interval: np.ndarray | None = None
+    coverage: float = 0.0
 
 
 class Scorer:
@@ -63,7 +65,7 @@ class Scorer:
         """What margins mean, as `margins` gives them."""
         if self._signature.task == "regression":
             values, interval = self._response.apply(margins)
-            return Prediction(values=values, interval=interval)
+            return Prediction(values=values, interval=interval, coverage=self._response.coverage)
         probabilities = self._calibrator.apply(margins)
         if self._signature.threshold is not None:
             labels = (probabilities[:, 1] >= self._signature.threshold).astype(np.int32)

@@ -15,6 +15,7 @@ from shipway.components.lib.metrics import (
     compute_metrics,
     paired_difference,
 )
+from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.task import Target
 
 BINARY = Target("binary", ["no", "yes"], "yes")
@@ -30,7 +31,7 @@ def said(positive: Any, threshold: float = 0.5) -> Any:
 
 def values(numbers: Any) -> Any:
     array = np.asarray(numbers, dtype=np.float64)
-    return SimpleNamespace(probabilities=None, labels=None, values=array)
+    return Prediction(values=array)
 
 
 def classes_said(probabilities: np.ndarray) -> Any:
@@ -117,6 +118,32 @@ def test_multiclass_and_regression_agree_with_scikit_learn() -> None:
     assert found["mape"] == pytest.approx(mape)
 
 
+def test_measures_of_intervals_agree_with_scikit_learn() -> None:
+    draw = np.random.default_rng(4)
+    truth, w = draw.normal(5, 2, 400), draw.poisson(1.0, 400).astype(float)
+    ends = np.stack([truth * 0 + 3.5, draw.uniform(6, 8, 400)], 1)
+    found = {name: f(w) for name, f in regression(truth, ends[:, 0], ends, 0.8).items()}
+    losses = [
+        reference.mean_pinball_loss(truth, ends[:, side], alpha=alpha, sample_weight=w)
+        for side, alpha in enumerate((0.1, 0.9))
+    ]
+    assert found["pinball_loss"] == pytest.approx(np.mean(losses))
+    inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+    assert found["interval_coverage"] == pytest.approx(np.average(inside, weights=w))
+    assert found["interval_width"] == pytest.approx(np.average(ends[:, 1] - 3.5, weights=w))
+    assert "interval_coverage" not in compute_metrics(NUMBER, truth, values(truth))
+
+
+def test_rows_that_are_all_covered_do_not_make_coverage_certain() -> None:
+    y = np.arange(40.0)
+    prediction = Prediction(values=y, interval=np.stack([y - 1, y + 1], 1), coverage=0.9)
+    low, high = bootstrap_intervals(NUMBER, y, prediction, ["interval_coverage"])[
+        "interval_coverage"
+    ]
+    assert 0.85 < low < 0.95
+    assert high == 1.0
+
+
 def _arrays(prediction: Any) -> tuple[np.ndarray, np.ndarray]:
     return prediction.probabilities, prediction.labels
 
@@ -171,7 +198,7 @@ def test_rows_of_an_unseen_class_are_errors() -> None:
 def test_every_metric_has_a_direction() -> None:
     assert set(HIGHER_IS_BETTER) == {name for names in METRIC_NAMES.values() for name in names}
     assert {name for name, higher in HIGHER_IS_BETTER.items() if not higher} == {
-        "log_loss", "brier", "ece", "rmse", "mae", "mape",
+        "log_loss", "brier", "ece", "rmse", "mae", "mape", "interval_width", "pinball_loss",
     }  # fmt: skip
     assert all(main in METRIC_NAMES[task] for task, main in MAIN_METRIC.items())
 
