@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.ingest.account import Account
+from shipway.components.ingest.ahead import ahead
 from shipway.components.ingest.datasheet import DATASHEET, Provenance, describe
 from shipway.components.ingest.inspection import FoundLateError, Inspected, Inspection, Wishes
 from shipway.components.ingest.opening import Asked, open_asked
@@ -138,7 +139,7 @@ def _write(
         rejects.begin()
         try:
             with ExitStack() as stack:
-                rows = stack.enter_context(closing(source.batches()))
+                rows = stack.enter_context(closing(ahead(source.batches(), 1)))
                 passing = stack.enter_context(
                     Inspection(source.schema, policies, request.wishes, request.label)
                 )
