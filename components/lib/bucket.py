@@ -44,5 +44,8 @@ class Bucket(Protocol):
     def fetch(self, name: str, file: Path) -> None:
         """Download an object."""
 
+    def remove(self, name: str) -> None:
+        """Remove an object; it is no error that there is none."""
+
     def checksum(self, file: Path) -> str:
         """Of a local file, as the service would report it."""

@@ -5,6 +5,7 @@ ShipwayError
 |-- DataError            a table is not what a step needs
 |-- ModelPackageError    a model package is damaged, incomplete or of another version
 |-- EndpointError        a model server does not start, answer or agree
+|-- WorkerError          a training with several workers cannot be carried out
 |-- KubeflowError        Kubeflow Pipelines refuses, or cannot be reached
 `-- StoreError           the model store cannot do what was asked
     `-- ConflictError    somebody else moved the champion first
@@ -32,6 +33,10 @@ class ModelPackageError(ShipwayError):
 
 class EndpointError(ShipwayError):
     """A model server does not start, answer or agree with its model."""
+
+
+class WorkerError(ShipwayError):
+    """A training with several workers cannot be carried out."""
 
 
 class KubeflowError(ShipwayError):

@@ -110,6 +110,11 @@ class GoogleBucket:
         with self._reached("storage.objects.get"):
             self._blob(name).download_to_filename(str(file), **patience())
 
+    def remove(self, name: str) -> None:
+        """Remove an object; it is no error that there is none."""
+        with self._reached("storage.objects.delete"):
+            self._bucket.delete_blobs([self._blob(name)], on_error=lambda _: None, **patience())
+
     def checksum(self, file: Path) -> str:
         """CRC32C of a local file, as the server reports it."""
         from google_crc32c import Checksum

@@ -124,6 +124,11 @@ class S3Bucket:
         with self._reached("s3:GetObject"):
             self._client.download_file(Filename=str(file), **self._at(name))
 
+    def remove(self, name: str) -> None:
+        """Remove an object; it is no error that there is none."""
+        with self._reached("s3:DeleteObject"):
+            self._client.delete_object(**self._at(name))
+
     def checksum(self, file: Path) -> str:
         """CRC32 of a local file, as the server reports it."""
         value = 0

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shipway.components.lib.parts import ROW_GROUP
 from shipway.components.lib.tables import read_batches, read_schema
 
 BLOCK_CELLS = 16_000_000
@@ -56,17 +57,40 @@ class StoredTable:
             self._held = {one: table.column(one) for one in names}
         return self._held[name]
 
-    def blocks(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows of some columns, in order and in bounded pieces."""
+    def blocks(self, names: Sequence[str], part: slice = slice(None)) -> Iterator[pa.Table]:
+        """Some rows of some columns, in order and in bounded pieces.
+
+        Args:
+            names: columns.
+            part: rows that follow each other; other row groups are not read.
+        """
         rows = max(1, BLOCK_CELLS // max(1, len(names)))
         held: list[pa.RecordBatch] = []
-        for batch in read_batches(self._path, names):
+        for batch in self._batches(names, *part.indices(self.num_rows)[:2]):
             held.append(batch)
             if sum(one.num_rows for one in held) >= rows:
                 yield pa.Table.from_batches(held)
                 held = []
         if held:
             yield pa.Table.from_batches(held)
+
+    def _batches(self, names: Sequence[str], first: int, stop: int) -> Iterator[pa.RecordBatch]:
+        start = 0
+        for part in self._parts:
+            with pq.ParquetFile(part) as file:
+                counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+                starts = start + np.cumsum([0, *counts])
+                start = int(starts[-1])
+                groups = [
+                    group
+                    for group in range(len(counts))
+                    if starts[group] < stop and starts[group + 1] > first
+                ]
+                at = int(starts[groups[0]]) if groups else start
+                for batch in file.iter_batches(ROW_GROUP, groups, list(names)):
+                    left, right = max(first - at, 0), min(stop - at, batch.num_rows)
+                    at += batch.num_rows
+                    yield batch.slice(left, right - left)
 
     def take(self, rows: Sequence[int], names: Sequence[str]) -> pa.Table:
         """Some rows of some columns.

@@ -112,3 +112,13 @@ def test_the_memory_limit_is_the_least_of_those_that_hold(tmp_path) -> None:
     none.write_text("max\n")
     assert memory_limit((absent, none, mine)) == 1_000_000
     assert memory_limit((absent, none)) > 100_000_000
+
+
+@pytest.mark.parametrize("part", [slice(0, 1_000), slice(650, 1_450), slice(2_999, 3_000)])
+def test_some_rows_have_the_bits_that_they_have_among_all(stored, part) -> None:
+    whole = shops()
+    plan = fit_plan(stored, "label", infer_task(whole["label"]))
+    features = plan.transform_training(whole)
+    for table in (stored, whole):
+        assert plan.transform_training(table, part=part).tobytes() == features[part].tobytes()
+    assert sum(block.num_rows for block in stored.blocks(["x"], part)) == part.stop - part.start
