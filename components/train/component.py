@@ -23,6 +23,8 @@ def train_model(
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
     threshold_rule: str = "f1",
+    quality: str = "standard",
+    time_column: str = "",
     seed: int = 0,
 ):
     """Train XGBoost with early stopping; choose calibration and threshold on validation rows.
@@ -38,6 +40,8 @@ def train_model(
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         threshold_rule: f1, cost=FP:FN, precision>=P, recall>=R or share<=S; binary only.
+        quality: fast (larger steps), standard, or best (a bag of folds, merged into one model).
+        time_column: Column that orders rows in time; empty where order does not matter.
         seed: Seed of everything that draws.
 
     Returns:
@@ -50,7 +54,7 @@ def train_model(
     from shipway.components.train.logic import Request
     from shipway.components.train.logic import train as run
 
-    rules = monotone_constraints, interaction_constraints, threshold_rule
+    rules = monotone_constraints, interaction_constraints, threshold_rule, quality, time_column
     request = Request(model_name, parameters, seed, objective, device, *rules)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
     result = run(*tables, Path(model.path), Path(report.path), request)

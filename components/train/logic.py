@@ -22,6 +22,7 @@ from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.signature import Signature, signature_of
 from shipway.components.lib.stored_table import StoredTable
+from shipway.components.train.bagging import bag
 from shipway.components.train.baseline import baseline_of
 from shipway.components.train.boosting import boost
 from shipway.components.train.golden import golden_rows
@@ -44,6 +45,8 @@ class Request:
         monotone_constraints: 1 or -1, by raw column.
         interaction_constraints: groups of raw columns that may act together.
         threshold_rule: what the answers of a binary model are for.
+        quality: fast, standard or best.
+        time_column: orders rows in time; empty where order does not matter.
     """
 
     model_name: str
@@ -54,6 +57,8 @@ class Request:
     monotone_constraints: Mapping[str, float] = field(default_factory=dict)
     interaction_constraints: Sequence[Sequence[str]] = field(default_factory=list)
     threshold_rule: str = "f1"
+    quality: str = "standard"
+    time_column: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,11 @@ def train(
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = plan.target.encode(held_out.column(plan.label))
     matrix = plan.transform(held_out)
-    booster, curves = boost(plan, rows, held_out, matrix, settings)
+    bagged = request.quality == "best"
+    if bagged:
+        booster, curves = bag(plan, rows, held_out, settings, request.time_column)
+    else:
+        booster, curves = boost(plan, rows, held_out, matrix, settings)
     signature = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_matrix(matrix)
@@ -105,6 +114,7 @@ def train(
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
     }
+    facts |= {"members": float(len(curves))} if bagged else {}
     write_page(report_path, plan, settings, curves, booster, metrics | facts, signature, cpu_reason)
     digest = write_package(
         model_path,
@@ -118,6 +128,7 @@ def train(
             "parameters": settings.booster,
             "rounds": booster.num_boosted_rounds(),
             "seed": request.seed,
+            "quality": request.quality,
             "validation_metrics": metrics,
         },
     )
@@ -136,7 +147,9 @@ def train(
 
 def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings, str]:
     """XGBoost's settings for a request, and why the CPU trains where a GPU was asked for."""
-    found = settings_for(plan.target, rows, request.parameters, request.seed, request.objective)
+    found = settings_for(
+        plan.target, rows, request.parameters, request.seed, request.objective, request.quality
+    )
     limits = Constraints(request.monotone_constraints, request.interaction_constraints)
     device, reason = chosen_device(request.device)
     more = constraint_parameters(plan, limits) | {"device": device}

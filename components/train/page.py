@@ -27,11 +27,13 @@ def write_page(
     """Write the page of a training."""
     rounds = booster.num_boosted_rounds()
     task = plan.target.task
+    members = int(metrics.get("members", 0))
+    chose = "calibration and threshold" if members else "rounds, calibration and threshold"
     report = Report(
         f"Training of '{plan.label}'",
         f"A {task} model of {rounds:,} rounds on {metrics['training_rows']:,.0f} rows and "
         f"{len(plan.feature_names)} features, in {metrics['training_seconds']:.1f} s. The figures "
-        "below are of validation rows, which also chose rounds, calibration and threshold: the "
+        f"below are of validation rows, which also chose {chose}: the "
         "evaluation on test rows is what counts.",
     )
     report.add_table("Validation metrics", ["metric", "value"], [[*i] for i in metrics.items()])
@@ -44,10 +46,14 @@ def write_page(
     report.add_figure(
         "Learning curves",
         charts.line(
-            rows, "round", metric, "rows", mark_x=rounds, description="Loss by boosting round"
+            rows,
+            "round",
+            metric,
+            "rows",
+            mark_x=None if members else rounds,
+            description="Loss by boosting round",
         ),
-        f"Training stopped when {settings.patience} rounds brought no better validation loss; the "
-        f"model keeps the first {rounds:,}.",
+        _how(settings, rounds, members),
     )
     _add_importance(report, plan, booster)
     lines = [["calibration", signature.calibrator["method"]]] * (task != "regression")
@@ -64,6 +70,19 @@ def write_page(
         "Parameters", ["parameter", "value"], [[n, v] for n, v in sorted(settings.booster.items())]
     )
     report.save(path)
+
+
+def _how(settings: Settings, rounds: int, members: int) -> str:
+    if not members:
+        return (
+            f"Training stopped when {settings.patience} rounds brought no better validation loss; "
+            f"the model keeps the first {rounds:,}."
+        )
+    return (
+        f"A bag of {members}: each member held a fold of the training rows out, and stopped when "
+        f"{settings.patience} rounds brought no better loss on it. Merged they are one model of "
+        f"{rounds:,} rounds, whose margin is the mean of theirs. None saw the validation rows."
+    )
 
 
 def _add_importance(report: Report, plan: FeaturePlan, booster: xgb.Booster) -> None:
