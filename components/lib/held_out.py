@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +76,9 @@ def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":
         rows: a mask of shape (n,), or row numbers.
     """
     parts = {field: getattr(prediction, field) for field in FIELDS}
-    kept = {field: None if part is None else part[rows] for field, part in parts.items()}
+    kept: dict[str, Any] = {
+        field: None if part is None else part[rows] for field, part in parts.items()
+    }
     return replace(prediction, **kept)
 
 
@@ -84,7 +86,9 @@ def _joined(parts: "list[Prediction]") -> "Prediction":
     if len(parts) == 1:
         return parts[0]
     columns = {name: [getattr(part, name) for part in parts] for name in FIELDS}
-    whole = {name: None if c[0] is None else np.concatenate(c) for name, c in columns.items()}
+    whole: dict[str, Any] = {
+        name: None if c[0] is None else np.concatenate(c) for name, c in columns.items()
+    }
     return replace(parts[0], **whole)
 
 
