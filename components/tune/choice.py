@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shipway.components.tune.losses import mean, mean_error
+from shipway.components.lib.losses import mean, mean_error
 from shipway.components.tune.trials import Arena, Cut, Limits, Result, evaluate
 
 _log = logging.getLogger(__name__)

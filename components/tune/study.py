@@ -5,10 +5,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from shipway.components.lib.losses import shown
 from shipway.components.lib.parameters import Settings
 from shipway.components.tune.choice import Difference, Finalist, gain
 from shipway.components.tune.folds import Folds
-from shipway.components.tune.losses import shown
 from shipway.components.tune.search import loss_of, parameters_of
 from shipway.components.tune.space import Space
 

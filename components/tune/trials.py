@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from shipway.components.lib.losses import mean, mean_error, row_losses
 from shipway.components.tune.folds import Fold
-from shipway.components.tune.losses import mean, mean_error, row_losses
 
 Report = Callable[[int, float], bool]
 

@@ -15,13 +15,13 @@ import xgboost as xgb
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.losses import mean, row_losses, shown
 from shipway.components.lib.parameters import settings_for
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
 from shipway.components.tune.choice import Finalist, smallest_of_the_best
 from shipway.components.tune.folds import Fold, folds_of
 from shipway.components.tune.logic import Tuned, tune
-from shipway.components.tune.losses import mean, row_losses, shown
 from shipway.components.tune.request import Request
 from shipway.components.tune.search import open_study
 from shipway.components.tune.trials import Result
