@@ -12,18 +12,29 @@ import pyarrow.compute as pc
 
 from shipway.components.lib.encoders import ColumnPlan, Encoder, encoder_of
 from shipway.components.lib.kinds import is_moment, is_number
+from shipway.components.lib.pairs import complete, partner_of
 from shipway.components.lib.tables import json_value
 
 
-def encode_column(plan: ColumnPlan, column: pa.ChunkedArray) -> np.ndarray:
+def encode_column(
+    plan: ColumnPlan, column: pa.ChunkedArray, other: pa.ChunkedArray | None = None
+) -> np.ndarray:
     """Make features of a column.
+
+    Args:
+        plan: of the column.
+        column: its cells.
+        other: those of the column that the plan names beside it.
 
     Returns:
         float64 of shape (n, len(plan.outputs)), NaN where the cell is missing.
     """
     if plan.kind in ("number", "boolean") and is_number(column.type):
         return numbers(column)[:, None]
-    return encode_distinct(column, encoder_of(plan), len(plan.outputs))
+    features = encode_distinct(column, encoder_of(plan), len(plan.outputs))
+    if other is not None:
+        complete(plan, features, encode_column(partner_of(plan), other)[:, 0])
+    return features
 
 
 def encode_distinct(column: pa.ChunkedArray, encode: Encoder, width: int) -> np.ndarray:

@@ -1,16 +1,20 @@
 """How a cell becomes numbers: one definition, for serving and, by `lib/columns.py`, for tables."""
 
+import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from shipway.components.lib.clocks import clock_of_code, parse_clock, parse_duration
+from shipway.components.lib.ngrams import hashed
 from shipway.components.lib.words import parse_boolean, parse_moment, parse_number
 
 Encoder = Callable[[Any], Sequence[float]]
 EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
+CODED = ("category", "category_many", "ordered")  # kinds whose values are looked up in a table
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class ColumnPlan:
 
     Attributes:
         name: the raw column.
-        kind: "number", "text_number", "boolean", "datetime", "category" or "category_many".
+        kind: "number", "text_number", "boolean", "datetime", "clock", "duration", "text",
+            "coordinates", or one of `CODED`.
         dtype: what a caller sends: "number", "string" or "boolean".
         outputs: names of the features made of it.
         reason: why it is of this kind.
@@ -27,9 +32,11 @@ class ColumnPlan:
         minimum: smallest number seen in training; None where it is no number.
         maximum: largest number seen in training.
         categories: the values seen in training, of a category with few.
-        parts: of a datetime, which parts of it are features.
+        parts: of a date or a time of day, which parts of it are features.
         table: of a category, the features by value.
         unseen: of a category, the features of a value that training did not see.
+        other: a second raw column that features are made with; see `lib/pairs.py`.
+        origin: where distances or ages are measured from.
     """
 
     name: str
@@ -44,6 +51,8 @@ class ColumnPlan:
     parts: list[str] = field(default_factory=list)
     table: dict[str, list[float]] = field(default_factory=dict)
     unseen: list[float] = field(default_factory=list)
+    other: str = ""
+    origin: list[float] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -66,40 +75,104 @@ def _boolean(value: Any) -> Sequence[float]:
     return (parse_boolean(value),) if isinstance(value, str) else (float(value),)
 
 
-def _datetime(parts: Sequence[str]) -> Encoder:
+def _days(moment: datetime.datetime) -> float:
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    return moment.toordinal() - EPOCH_DAY + seconds / 86_400
+
+
+_PARTS: dict[str, Callable[[datetime.datetime], float]] = {
+    "year": lambda moment: moment.year,
+    "month": lambda moment: moment.month,
+    "day": lambda moment: moment.day,
+    "weekday": lambda moment: moment.weekday(),
+    "hour": lambda moment: moment.hour + moment.minute / 60,
+    "days": _days,
+}
+_CYCLES = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
+DATE_PARTS = (*_PARTS, *(f"{part}.{wave}" for part in _CYCLES for wave in ("sin", "cos")))
+CLOCK_PARTS = ("minutes", "sin", "cos")
+
+
+def _part(name: str, origin: Sequence[float]) -> Callable[[datetime.datetime], float]:
+    if name == "age":
+        start = origin[0] if origin else 0.0
+        return lambda moment: _days(moment) - start
+    part, _, wave = name.partition(".")
+    read = _PARTS[part]
+    if not wave:
+        return read
+    turn, period = math.sin if wave == "sin" else math.cos, math.tau / _CYCLES[part]
+    return lambda moment: turn(read(moment) * period)
+
+
+def _datetime(parts: Sequence[str], origin: Sequence[float]) -> Encoder:
     missing = (math.nan,) * len(parts)
+    read = [_part(name, origin) for name in parts]
 
     def encode(value: Any) -> Sequence[float]:
         moment = parse_moment(value)
-        if moment is None:
-            return missing
-        seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
-        everything = {
-            "month": moment.month,
-            "day": moment.day,
-            "weekday": moment.weekday(),
-            "hour": moment.hour + moment.minute / 60,
-            "days": moment.toordinal() - EPOCH_DAY + seconds / 86_400,
-        }
-        return [float(everything[part]) for part in parts]
+        return missing if moment is None else [float(part(moment)) for part in read]
 
     return encode
 
 
-def _category(table: dict[str, list[float]], unseen: Sequence[float]) -> Encoder:
+def _clock(parts: Sequence[str]) -> Encoder:
     def encode(value: Any) -> Sequence[float]:
-        return table.get(value if value in table else str(value).strip(), unseen)
+        minutes = parse_clock(value) if isinstance(value, str) else clock_of_code(value)
+        turn = minutes * (math.tau / 1_440)
+        everything = {"minutes": minutes, "sin": math.sin(turn), "cos": math.cos(turn)}
+        return [everything[part] for part in parts]
+
+    return encode
+
+
+def lookup_of(plan: ColumnPlan) -> Mapping[Any, Sequence[float]]:
+    """The features by cell of a coded column: by text, or by whole number where cells are such."""
+    if plan.dtype != "number":
+        return plan.table
+    return {int(value): features for value, features in plan.table.items()}
+
+
+def _coded(plan: ColumnPlan) -> Encoder:
+    table, unseen = lookup_of(plan), plan.unseen
+    if plan.dtype != "number":
+        return lambda value: table.get(value if value in table else str(value).strip(), unseen)
+    missing = (math.nan,) * len(unseen)
+
+    def encode(value: Any) -> Sequence[float]:
+        known = table.get(value)  # 3 and 3.0 are one key
+        if known is not None:
+            return known
+        return missing if isinstance(value, float) and not math.isfinite(value) else unseen
 
     return encode
 
 
 def encoder_of(plan: ColumnPlan) -> Encoder:
-    """The function that makes features of one cell that is not missing."""
+    """The function that makes features of one cell that is not missing.
+
+    Where the plan names another column, `lib/pairs.py` completes what it makes.
+    """
+    width = len(plan.outputs)
     if plan.kind == "datetime":
-        return _datetime(plan.parts)
-    if plan.kind in ("category", "category_many"):
-        return _category(plan.table, plan.unseen)
-    return {"number": _number, "text_number": _text_number, "boolean": _boolean}[plan.kind]
+        return _datetime(plan.parts, plan.origin)
+    if plan.kind == "clock":
+        return _clock(plan.parts)
+    if plan.kind == "text":
+        return lambda value: hashed(value, width)
+    if plan.kind == "coordinates":
+        return lambda value: [*_number(value)] * width
+    if plan.kind in CODED:
+        return _coded(plan)
+    return _SIMPLE[plan.kind]
+
+
+_SIMPLE: dict[str, Encoder] = {
+    "number": _number,
+    "text_number": _text_number,
+    "boolean": _boolean,
+    "duration": lambda value: (parse_duration(value),),
+}
 
 
 def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:

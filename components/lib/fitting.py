@@ -2,25 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.lib.columns import encode_column, numbers
+from shipway.components.lib.column_fits import Raw, plan_column
+from shipway.components.lib.columns import encode_column
 from shipway.components.lib.encoders import ColumnPlan
-from shipway.components.lib.errors import DataError
+from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.features import DroppedColumn, FeaturePlan
-from shipway.components.lib.kinds import kind_of, reviewed_kind
+from shipway.components.lib.kinds import kind_of
+from shipway.components.lib.stated import Asked, asked_kind, reviewed_kind
 from shipway.components.lib.stored_table import StoredTable
-from shipway.components.lib.target_statistics import (
-    category_codes,
-    category_statistics,
-    statistic_names,
-)
 from shipway.components.lib.task import Target
 
-PARTS = ("month", "day", "weekday", "hour", "days")
+NOTHING = Asked()
 
 
 def fit_plan(
@@ -33,6 +29,7 @@ def fit_plan(
     weight_column: str = "",
     seed: int = 0,
     reviewed: Mapping[str, str] | None = None,
+    asked: Mapping[str, Asked] | None = None,
 ) -> FeaturePlan:
     """Fit a plan on the training rows.
 
@@ -45,8 +42,10 @@ def fit_plan(
         weight_column: the column that weighs rows; not a feature.
         seed: draws the folds of the out-of-fold statistics.
         reviewed: kinds of columns by name, as a reviewed schema states them: they overrule.
+        asked: what the overrides ask of columns, by name: it overrules all else.
 
     Raises:
+        ConfigurationError: a column cannot be what is asked of it.
         DataError: no column is left to learn from.
     """
     y = target.encode(table.column(label))
@@ -57,20 +56,23 @@ def fit_plan(
         if name == label:
             continue
         values = table.column(name)
+        wish = asked.get(name, NOTHING) if asked else NOTHING
         stated = reviewed.get(name, "") if reviewed else ""
-        kind, reason = (reviewed_kind(values, stated) if stated else None) or kind_of(values)
+        kind, reason = _kind(name, values, wish, stated)
         if name == group_column:
             kind, reason = "drop", "it groups the rows"
         if name == weight_column:
             kind, reason = "drop", "it weighs the rows"
         plan = None
         if kind != "drop":
-            plan = _column_plan(name, kind, reason, values, y, target, name == time_column)
+            raw = Raw(name, kind, reason, values, _partner(table, wish), name == time_column)
+            plan = plan_column(raw, wish, y, target)
             reason = "no part of it varies"
         if plan is None or not plan.outputs:
             dropped.append(DroppedColumn(name, reason))
             continue
-        content = hashlib.blake2b(np.ascontiguousarray(encode_column(plan, values)).data).digest()
+        features = encode_column(plan, values, raw.other)
+        content = hashlib.blake2b(np.ascontiguousarray(features).data).digest()
         twin = seen.setdefault(content, name)
         if twin != name:
             dropped.append(DroppedColumn(name, f"it repeats column '{twin}'"))
@@ -82,57 +84,32 @@ def fit_plan(
             f"No column is left to learn '{label}' from ({reasons or 'there is no other column'}). "
             "Exclude fewer columns, or bring ones that vary."
         )
+    _check_partners(columns, dropped)
     return FeaturePlan(label, target, columns, dropped, group_column, seed, weight_column)
 
 
-def _column_plan(
-    name: str,
-    kind: str,
-    reason: str,
-    values: pa.ChunkedArray,
-    y: np.ndarray,
-    target: Target,
-    is_time: bool,
-) -> ColumnPlan:
-    nullable = bool(values.null_count)
-    if kind == "number":
-        finite = numbers(values)
-        nullable = bool(np.isnan(finite).any())
-        low, high = float(np.nanmin(finite)), float(np.nanmax(finite))
-        return ColumnPlan(name, kind, "number", [name], reason, nullable, low, high)
-    if kind == "datetime":
-        return _moment_plan(name, reason, values, nullable, is_time)
-    if kind == "category":
-        table, unseen = category_codes(values, y, target)
-        return ColumnPlan(
-            name, kind, "string", [name], reason, nullable,
-            categories=sorted(table), table=table, unseen=unseen,
-        )  # fmt: skip
-    if kind == "category_many":
-        table, unseen = category_statistics(values, y, target)
-        outputs = [f"{name}={part}" for part in statistic_names(target)]
-        return ColumnPlan(
-            name, kind, "string", outputs, reason, nullable, table=table, unseen=unseen
-        )
-    dtype = "boolean" if pa.types.is_boolean(values.type) else "string"
-    plan = ColumnPlan(name, kind, dtype, [name], reason, nullable)
-    # A word that is no number, or neither yes nor no, is as good as missing.
-    return replace(plan, nullable=bool(np.isnan(encode_column(plan, values)).any()))
+def _partner(table: pa.Table | StoredTable, wish: Asked) -> pa.ChunkedArray | None:
+    """The column that a wish names beside its own, if it does."""
+    name = wish.longitude or wish.reference
+    return table.column(name) if name in table.column_names else None
 
 
-def _moment_plan(
-    name: str, reason: str, values: pa.ChunkedArray, nullable: bool, is_time: bool
-) -> ColumnPlan:
-    def plan(parts: Sequence[str]) -> ColumnPlan:
-        outputs = [f"{name}.{part}" for part in parts]
-        return ColumnPlan(name, "datetime", "string", outputs, reason, nullable, parts=list(parts))
+def _kind(name: str, values: pa.ChunkedArray, wish: Asked, stated: str) -> tuple[str, str]:
+    """The kind of a column and why: as asked, else as reviewed, else as it looks."""
+    if wish.kind:
+        return asked_kind(name, values, wish)
+    return (reviewed_kind(values, stated) if stated else None) or kind_of(values)
 
-    matrix = encode_column(plan(PARTS), values)
-    varies = [
-        part
-        for index, part in enumerate(PARTS)
-        if len(np.unique(matrix[:, index][~np.isnan(matrix[:, index])])) > 1
-        # The date itself leaves its training range at once where rows are split by time.
-        and not (part == "days" and is_time)
-    ]
-    return plan(varies)
+
+def _check_partners(columns: Sequence[ColumnPlan], dropped: Sequence[DroppedColumn]) -> None:
+    """Refuse a column that is made with another which the model does not read as it must."""
+    kinds = {column.name: column.kind for column in columns}
+    why = {column.name: f"is dropped: {column.reason}" for column in dropped}
+    for column in columns:
+        wanted = "datetime" if column.kind == "datetime" else "number"
+        if column.other and kinds.get(column.other) != wanted:
+            told = why.get(column.other, f"is used as {kinds.get(column.other)}, not {wanted}")
+            raise ConfigurationError(
+                f"features_uri: column '{column.name}' is made with '{column.other}', which {told}."
+                " Name another column, or ask for another kind."
+            )

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.components.lib.clocks import is_plainly_duration, parse_clock, parse_duration
+from shipway.components.lib.orders import order_of
 from shipway.components.lib.words import parse_boolean, parse_moment, parse_number
 
 MAX_CODES = 32
@@ -42,8 +44,7 @@ def kind_of(column: pa.ChunkedArray) -> tuple[str, str]:
         column: the training rows' values.
 
     Returns:
-        One of "number", "text_number", "boolean", "datetime", "category", "category_many", "drop",
-        and a short reason.
+        One of the kinds of `ColumnPlan` that need not be asked for, or "drop"; and a short reason.
     """
     if column.null_count == len(column):
         return "drop", "every value is missing"
@@ -60,28 +61,16 @@ def kind_of(column: pa.ChunkedArray) -> tuple[str, str]:
     return "drop", f"no rule for columns of type {column.type}"
 
 
-def reviewed_kind(column: pa.ChunkedArray, said: str) -> tuple[str, str] | None:
-    """The kind of a column whose meaning a person has stated, and why; None where that is no help.
+def kind_of_category(values: int) -> str:
+    """Whether a category of so many values is coded by rank, or by statistics."""
+    return "category" if values <= MAX_CODES else "category_many"
 
-    Args:
-        column: the training rows' values.
-        said: one of `schema_file.KINDS`.
-    """
-    if column.null_count == len(column):
-        return None
-    source = "says the reviewed schema"
-    if said in ("identifier", "free text"):
-        return "drop", f"{'an identifier' if said == 'identifier' else said}, {source}"
-    if not is_text(column.type):  # a model takes dates and numbers as they come
-        return None
-    if said == "date":
-        return "datetime", f"dates or times in text, {source}"
-    if said == "category":
-        values = {text.strip() for text in pc.unique(column.drop_null()).to_pylist()}
-        if len(values) > 1 or column.null_count:
-            few = len(values) <= MAX_CODES
-            return ("category" if few else "category_many"), f"{len(values):,} values, {source}"
-    return None
+
+def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of whole numbers as int64; null for what is not finite."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+    return pc.cast(column, pa.int64(), safe=False)
 
 
 def _kind_of_numbers(column: pa.ChunkedArray) -> tuple[str, str]:
@@ -110,7 +99,15 @@ def _kind_of_text(column: pa.ChunkedArray) -> tuple[str, str]:
         return "boolean", "words of yes and no"
     if _share(values, lambda text: parse_moment(text) is not None) >= PARSED_SHARE:
         return "datetime", "dates or times in text"
+    if _share(values, lambda text: not math.isnan(parse_clock(text))) >= PARSED_SHARE:
+        return "clock", "times of day in text"
+    timed = _share(values, lambda text: not math.isnan(parse_duration(text))) >= PARSED_SHARE
+    if timed and any(map(is_plainly_duration, values)):
+        return "duration", "durations in text"
     if len(values) <= MAX_CODES:
+        order = order_of(sorted({text.strip() for text in values}))
+        if order is not None and len(values) == len(pc.unique(known)):
+            return "ordered", f"{len(order)} steps in a plain order"
         return "category", f"{len(values)} values"
     if len(values) >= IDENTIFIER_SHARE * len(known) and len(known) >= IDENTIFIER_ROWS:
         return "drop", "an identifier: nearly every row has a value of its own"

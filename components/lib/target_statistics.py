@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.components.lib.kinds import is_number, whole_numbers
 from shipway.components.lib.task import Target
 
 SMOOTHING = 20.0
@@ -32,7 +33,9 @@ def statistic_names(target: Target) -> list[str]:
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
-    """Distinct trimmed values, and each row's code; -1 for a missing one."""
+    """Distinct values, trimmed or whole, and each row's code; -1 for a missing one."""
+    if is_number(column.type):
+        column = whole_numbers(column)
     trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
     encoded = pc.dictionary_encode(trimmed.combine_chunks())
     if isinstance(encoded, pa.ChunkedArray):
