@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+SHARE = 0.5  # of the memory, that the rows of one training may take
+BYTES_A_CELL = 4 + 5.2  # float32, and the quantised matrix where cells are missing
 LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -22,3 +24,8 @@ def memory_limit(limits: tuple[Path, ...] = LIMITS) -> int:
         except (OSError, ValueError):
             continue
     return min(found)
+
+
+def rows_that_fit(features: int) -> int:
+    """How many rows of so many features may be trained on in memory."""
+    return int(SHARE * memory_limit() / (BYTES_A_CELL * max(1, features)))

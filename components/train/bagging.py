@@ -19,12 +19,13 @@ import xgboost as xgb
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
+from shipway.components.lib.memory import rows_that_fit
 from shipway.components.lib.objectives import check_labels, from_margin, to_margin
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.boosting import learn
-from shipway.components.train.matrices import exceeds_memory, training_matrix
+from shipway.components.train.matrices import training_matrix
 
 FOLDS, FOLDS_OF_SMALL = 5, 10
 _log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def _folds(
 @contextmanager
 def _room(shape: tuple[int, int], external: bool | None) -> Iterator[np.ndarray]:
     """Where the model's rows of training are kept: in memory, or on disk where they exceed it."""
-    if external is False or (external is None and not exceeds_memory(shape)):
+    if external is False or (external is None and shape[0] <= rows_that_fit(shape[1])):
         yield np.empty(shape, dtype=np.float32)
         return
     with tempfile.TemporaryDirectory(prefix="shipway-bag-") as scratch:

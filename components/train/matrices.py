@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 import xgboost as xgb
 
-from shipway.components.lib.memory import memory_limit
+from shipway.components.lib.memory import rows_that_fit
 
 BATCH_ROWS = 1_000_000
-SHARE = 0.5
-BYTES_A_CELL = 4 + 5.2  # float32, and the quantised matrix where cells are missing
 _log = logging.getLogger(__name__)
 
 Fill = Callable[[np.ndarray], np.ndarray]
@@ -66,15 +64,6 @@ class Batches(xgb.DataIter):  # type: ignore[misc]  # no stubs
         self._start = 0
 
 
-def _need(shape: tuple[int, int]) -> float:
-    return shape[0] * shape[1] * BYTES_A_CELL
-
-
-def exceeds_memory(shape: tuple[int, int]) -> bool:
-    """Whether so many rows of so many features take more than a share of the memory."""
-    return _need(shape) > SHARE * memory_limit()
-
-
 @contextmanager
 def training_matrix(
     fill: Fill,
@@ -99,15 +88,12 @@ def training_matrix(
         batch_rows: rows that are read at once from there.
     """
     if external is None:
-        external = exceeds_memory(shape)
+        external = shape[0] > rows_that_fit(shape[1])
     if not external:
         features = fill(np.empty(shape, dtype=np.float32))
         yield xgb.QuantileDMatrix(features, y, weight=weights, feature_names=names, max_bin=bins)
         return
-    _log.info(
-        "training rows stand on disk: they need about %.1f GB, and %.1f GB are there",
-        _need(shape) / 1e9, memory_limit() / 1e9,
-    )  # fmt: skip
+    _log.info("training rows stand on disk: %d fit in memory", rows_that_fit(shape[1]))
     with tempfile.TemporaryDirectory(prefix="shipway-rows-") as scratch:
         folder = Path(scratch)
         file = np.memmap(folder / "rows", dtype=np.float32, mode="w+", shape=shape)

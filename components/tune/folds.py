@@ -4,26 +4,27 @@ Folds never see the test split. What a plan has learnt from labels (statistics o
 learnt again from the rows that a fold trains on, so that no fold's judge has taught its features.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import xgboost as xgb
 
-from shipway.components.lib.columns import encode_column, numbers
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.encoders import ColumnPlan
-from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.kinds import is_number
+from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
+from shipway.components.lib.memory import rows_that_fit
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import category_codes, category_statistics
+from shipway.components.lib.transform import Rows
 from shipway.components.lib.weights import row_weights
 
-SMALL = 5_000
 FOLDS = 5
-TIME_FOLDS = 3
-FIRST_SHARE = 0.3  # a fold in time order trains on so many of the rows at least
+FEW, SHARE, MANY = 10_000, 0.25, 100_000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class Folds:
 
 def folds_of(
     plan: FeaturePlan,
-    rows: pa.Table,
-    held_out: pa.Table,
+    rows: StoredTable,
+    held_out: StoredTable,
     *,
     time_column: str = "",
     balance: bool = False,
@@ -107,27 +108,58 @@ def folds_of(
         held_out: of validation, raw.
         time_column: orders rows in time; empty where order does not matter.
         balance: whether all classes weigh alike.
-        seed: of folds that are drawn.
+        seed: of folds and samples.
 
     Raises:
         DataError: a table does not fit the plan, or the time column is not there.
     """
-    given, names = _fold(plan, rows, held_out, balance), safe_names(plan)
-    if time_column and (in_time := _in_time(rows, held_out, time_column)):
-        pool, cuts = in_time
-        earlier = [
-            _fold(relearnt(plan, past), past, future, balance)
-            for past, future in ((pool.slice(0, a), pool.slice(a, b - a)) for a, b in cuts)
-        ]
-        return Folds("time order", [*earlier, given], names)
+    names = safe_names(plan)
+    in_time = folds_in_time(rows, held_out, time_column) if time_column else None
+    if in_time is not None:
+        # Of these folds trials see a sample only, and nobody else sees more.
+        most, earlier = sample_rows(rows.num_rows), []
+        for numbers in in_time:
+            past, future = (_some(rows, part, most, seed) for part in numbers)
+            earlier.append(_fold(relearnt(plan, past), past, future, balance))
+        return Folds("time order", [*earlier, _given(plan, rows, held_out, balance, seed)], names)
     if rows.num_rows + held_out.num_rows >= SMALL:
-        return Folds("validation split", [given], names)
-    pool = pa.concat_tables([rows, held_out.select(rows.column_names)])
+        return Folds("validation split", [_given(plan, rows, held_out, balance, seed)], names)
+    pool = pa.concat_tables(
+        table.take(range(table.num_rows), rows.column_names) for table in (rows, held_out)
+    )
     folds = []
-    for inside in _drawn(plan, pool, seed):
+    for inside in drawn_folds(plan, pool, FOLDS, seed):
         past, future = pool.filter(pa.array(~inside)), pool.filter(pa.array(inside))
         folds.append(_fold(relearnt(plan, past), past, future, balance))
     return Folds("cross-validation", folds, names)
+
+
+def sample_rows(rows: int) -> int:
+    """How many of so many rows a trial sees."""
+    return max(FEW, min(int(SHARE * rows), MANY))
+
+
+def _some(table: StoredTable, numbers: np.ndarray, most: int, seed: int) -> pa.Table:
+    """Rows by number, so many of them at most."""
+    if len(numbers) > most:
+        numbers = np.sort(np.random.default_rng(seed).choice(numbers, most, replace=False))
+    return table.take(numbers, table.column_names)
+
+
+def _given(
+    plan: FeaturePlan, rows: StoredTable, held_out: StoredTable, balance: bool, seed: int
+) -> Fold:
+    """The given split: all of its rows, or as many as the memory has room for."""
+    most = rows_that_fit(len(plan.feature_names))
+    if rows.num_rows + held_out.num_rows <= most:
+        return _fold(plan, rows, held_out, balance)
+    share = most / (rows.num_rows + held_out.num_rows)
+    past, future = (
+        _some(table, np.arange(table.num_rows), int(share * table.num_rows), seed)
+        for table in (rows, held_out)
+    )
+    _log.info("%d of %d training rows fit in memory", past.num_rows, rows.num_rows)
+    return _fold(relearnt(plan, past), past, future, balance)
 
 
 def relearnt(plan: FeaturePlan, rows: pa.Table) -> FeaturePlan:
@@ -144,7 +176,7 @@ def relearnt(plan: FeaturePlan, rows: pa.Table) -> FeaturePlan:
     return replace(plan, columns=[again(column) for column in plan.columns])
 
 
-def _fold(plan: FeaturePlan, rows: pa.Table, held_out: pa.Table, balance: bool) -> Fold:
+def _fold(plan: FeaturePlan, rows: Rows, held_out: Rows, balance: bool) -> Fold:
     blocks = []
     for table, matrix in (
         (rows, plan.transform_training(rows)),
@@ -153,62 +185,3 @@ def _fold(plan: FeaturePlan, rows: pa.Table, held_out: pa.Table, balance: bool) 
         y = plan.target.encode(table.column(plan.label))
         blocks.append(Block(matrix, y, row_weights(plan, table, y, balance)))
     return Fold(*blocks)
-
-
-def _drawn(plan: FeaturePlan, pool: pa.Table, seed: int) -> Iterator[np.ndarray]:
-    """The held-out rows of each fold: whole groups, or equal shares of each class."""
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
-
-    y = plan.target.encode(pool.column(plan.label))
-    groups = None
-    splitter = KFold(FOLDS, shuffle=True, random_state=seed)
-    if plan.group_column:
-        encoded = pool.column(plan.group_column).combine_chunks().dictionary_encode()
-        groups = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        splitter = GroupKFold(min(FOLDS, max(2, len(np.unique(groups)))))
-    elif plan.target.classes and np.bincount(y).max() >= FOLDS:
-        splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for _, held in splitter.split(np.zeros(len(y)), y, groups):
-        inside = np.zeros(len(y), dtype=bool)
-        inside[held] = True
-        yield inside
-
-
-def _in_time(
-    rows: pa.Table, held_out: pa.Table, name: str
-) -> tuple[pa.Table, list[tuple[int, int]]] | None:
-    """All rows in time order, and from where to where earlier folds hold rows out.
-
-    Folds are as long as the validation split. Rows of one time stay together.
-
-    Returns:
-        None where the validation split is not later than the training rows: it was not split so.
-    """
-    pool = pa.concat_tables([rows, held_out.select(rows.column_names)])
-    if name not in pool.column_names:
-        raise DataError(
-            f"The training rows have no column '{name}' to order them in time by."
-            f"{nearest(name, pool.column_names)}"
-        )
-    times = _times(pool.column(name), name)
-    if not np.nanmax(times[: rows.num_rows]) < np.nanmin(times[rows.num_rows :]):
-        return None
-    order = np.argsort(times, kind="stable")
-    ordered = times[order]
-    cuts: list[tuple[int, int]] = []
-    end = rows.num_rows
-    while len(cuts) < TIME_FOLDS - 1:
-        start = max(end - held_out.num_rows, 0)
-        start = int(np.searchsorted(ordered, ordered[start], "left"))
-        if start < FIRST_SHARE * len(ordered) or start >= end:
-            break
-        cuts.append((start, end))
-        end = start
-    return pool.take(order), cuts[::-1]
-
-
-def _times(column: pa.ChunkedArray, name: str) -> np.ndarray:
-    if is_number(column.type):
-        return numbers(column)
-    days = ColumnPlan(name, "datetime", "string", [name], "", True, parts=["days"])
-    return encode_column(days, column)[:, 0]

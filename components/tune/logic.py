@@ -11,7 +11,7 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.objectives import check_labels
 from shipway.components.lib.parameters import Settings, settings_for
-from shipway.components.lib.tables import read_table
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.tune.folds import folds_of
 from shipway.components.tune.page import write_page, write_untuned_page
 from shipway.components.tune.request import Request
@@ -67,7 +67,7 @@ def tune(
         write_untuned_page(report_path, request.parameters)
         return Tuned(dict(request.parameters), {"tuned": "no"})
     plan = FeaturePlan.read(plan_path)
-    rows, held_out = read_table(train_path), read_table(validation_path)
+    rows, held_out = StoredTable(train_path), StoredTable(validation_path)
     settings = _settings(plan, rows.num_rows, request)
     for table in (rows, held_out):
         check_labels(

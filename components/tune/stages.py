@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from shipway.components.lib.parameters import Settings
 from shipway.components.tune.choice import Finalist, finals, smallest_of_the_best
-from shipway.components.tune.folds import Fold, Folds
+from shipway.components.tune.folds import Fold, Folds, sample_rows
 from shipway.components.tune.request import Request
 from shipway.components.tune.search import (
     Budget,
@@ -30,7 +30,6 @@ from shipway.components.tune.trials import Arena, Limits
 
 FINALISTS = 3
 SEARCH_SHARE = 0.5  # of the time; the rest is for the finalists, which train on all rows
-FEW, SHARE, MANY = 10_000, 0.25, 100_000
 LIGHT = 200_000
 
 
@@ -41,7 +40,7 @@ def run_study(
     last = folds.folds[-1]
     rows = len(last.training.y)
     space = space_for(rows, _scale(settings, last), request.parameters)
-    sample = max(FEW, min(int(SHARE * rows), MANY))
+    sample = sample_rows(rows)
     searched = [fold.sampled(sample, request.seed) for fold in folds.folds]
     heavy = len(searched[-1].training.y) >= LIGHT or settings.booster["device"] != "cpu"
     own = int(settings.booster.get("nthread", 0))

@@ -3,6 +3,7 @@ import math
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.losses import mean, row_losses, shown
 from shipway.components.lib.parameters import settings_for
+from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
 from shipway.components.tune.choice import Finalist, smallest_of_the_best
@@ -231,7 +233,12 @@ def layout(rows: pa.Table, held_out: pa.Table, **more: str):
     target = Target("binary", ["no", "yes"], "yes")
     names = {name: more.get(name, "") for name in ("group_column", "time_column")}
     plan = fit_plan(rows, "label", target, **names)
-    return plan, folds_of(plan, rows, held_out, time_column=names["time_column"])
+    with tempfile.TemporaryDirectory() as folder:
+        tables = [Path(folder) / name for name in ("train", "validation")]
+        for part, path in zip((rows, held_out), tables, strict=True):
+            write_table(part, path)
+        stored = [StoredTable(path) for path in tables]
+        return plan, folds_of(plan, *stored, time_column=names["time_column"])
 
 
 def where(fold: Fold, plan, name: str) -> tuple[set[float], set[float]]:
@@ -291,9 +298,15 @@ def test_a_table_that_was_not_split_in_time_has_no_folds_in_time() -> None:
 
 def test_a_time_column_that_is_not_there_is_named() -> None:
     rows = table("binary", 400, 0)
-    plan, _ = layout(rows, rows)
     with pytest.raises(DataError, match=r"'wen'.*'when'"):
-        folds_of(plan, rows, rows, time_column="wen")
+        layout(rows, rows, time_column="wen")
+
+
+def test_a_table_beyond_memory_is_tuned_on_rows_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shipway.components.tune.folds.rows_that_fit", lambda features: 2_600)
+    _, folds = layout(table("binary", 4_500, 0), table("binary", 700, 1))
+    (fold,) = folds.folds
+    assert (len(fold.training.y), len(fold.held_out.y)) == (2_250, 350)
 
 
 def test_no_fold_has_features_that_know_its_labels() -> None:
