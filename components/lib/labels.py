@@ -7,18 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
-from shipway.components.lib.task import Target
+from shipway.components.lib.task import TASKS, Target
 
-TASKS = ("binary", "multiclass", "regression")
 MAX_INTEGER_CLASSES = 10
 MAX_CLASSES = 200
+MAX_RELEVANCE = 31  # the most that XGBoost takes
 
 
 def encode_labels(target: Target, labels: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """The label as numbers.
 
     Returns:
-        float32 values for a regression, else int32 codes into the classes; shape (n,).
+        float32 values of a number, else int32 codes into the classes; shape (n,).
 
     Raises:
         DataError: a label is missing, or is a class that training did not have.
@@ -27,7 +27,7 @@ def encode_labels(target: Target, labels: pa.ChunkedArray | pa.Array) -> np.ndar
         raise DataError(
             f"{labels.null_count:,} labels are missing; drop those rows before this step."
         )
-    if target.task == "regression":
+    if target.kind.numeric:
         values = pc.cast(labels, pa.float64()).to_numpy()
         return np.asarray(values, dtype=np.float32)
     codes = pc.index_in(_comparable(labels), _comparable(pa.array(target.classes)))
@@ -55,7 +55,8 @@ def infer_task(labels: pa.ChunkedArray | pa.Array) -> Target:
     """Tell the task from the label's type and values.
 
     Text and booleans are classes; so are whole numbers with at most 10 distinct values that are
-    codes (0, 1, 2, ... or 1, 2, 3, ...) or just two; all other numbers are a regression.
+    codes (0, 1, 2, ... or 1, 2, 3, ...) or just two; all other numbers are a regression. A ranking
+    is never inferred: no column says that rows are ordered among each other.
 
     Args:
         labels: the label column, nulls allowed.
@@ -89,13 +90,15 @@ def resolve_target(labels: pa.ChunkedArray | pa.Array, task: str = "auto") -> Ta
             f"task='{task}' is unknown: it is auto, {', '.join(TASKS)}.{nearest(task, TASKS)}"
         )
     distinct = _distinct(labels)
-    if task == "regression":
+    if TASKS[task].numeric:
         if not _is_number(labels.type):
             raise ConfigurationError(
-                f"task='regression' needs a label of numbers; this one is {labels.type}. "
+                f"task='{task}' needs a label of numbers; this one is {labels.type}. "
                 "Choose another label, or task='auto'."
             )
-        return Target("regression")
+        if task == "ranking":
+            _check_relevance(distinct)
+        return Target(task)
     target = _classification(labels.type, distinct)
     if task == "binary" and target.task != "binary":
         raise ConfigurationError(
@@ -103,6 +106,17 @@ def resolve_target(labels: pa.ChunkedArray | pa.Array, task: str = "auto") -> Ta
             f"{sorted(map(str, distinct))[:10]}. Use task='multiclass', or another label."
         )
     return target
+
+
+def _check_relevance(distinct: list[Any]) -> None:
+    """Refuse labels that are no graded relevance: gains are 2^relevance, so it must be small."""
+    wrong = [v for v in distinct if not (0 <= v <= MAX_RELEVANCE and float(v).is_integer())]
+    if wrong:
+        raise DataError(
+            f"task='ranking' needs a graded relevance, whole numbers from 0 (not relevant) to "
+            f"{MAX_RELEVANCE}; the label holds {wrong[0]!r}. Grade it, for example in five steps, "
+            "or use task='regression'."
+        )
 
 
 def _is_number(kind: pa.DataType) -> bool:

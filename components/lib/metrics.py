@@ -15,35 +15,15 @@ from shipway.components.lib.delong import area_interval
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.measures import Measure, binary, multiclass, regression
 from shipway.components.lib.proportions import share
-from shipway.components.lib.task import Target
+from shipway.components.lib.queries import relevance_of, units_of
+from shipway.components.lib.ranks import ranking
+from shipway.components.lib.task import TASKS, Target
 
 if TYPE_CHECKING:
     from shipway.components.lib.scoring import Prediction
 
-METRIC_NAMES: dict[str, tuple[str, ...]] = {
-    "binary": (
-        "auc",
-        "average_precision",
-        "log_loss",
-        "brier",
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "ece",
-    ),
-    "multiclass": ("log_loss", "accuracy", "macro_f1", "auc_ovr", "ece"),
-    "regression": (
-        "rmse",
-        "mae",
-        "r2",
-        "mape",
-        "interval_coverage",
-        "interval_width",
-        "pinball_loss",
-    ),
-}
-MAIN_METRIC = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
+METRIC_NAMES = {task: kind.metrics for task, kind in TASKS.items()}
+MAIN_METRIC = {task: kind.main_metric for task, kind in TASKS.items()}
 _LOWER_IS_BETTER = (
     *("log_loss", "brier", "ece", "rmse", "mae", "mape"),
     *("interval_width", "pinball_loss"),
@@ -132,7 +112,7 @@ def bootstrap_intervals(
         intervals["interval_coverage"] = (found_share.low, found_share.high)
     if not measures:
         return intervals
-    draws = _resample(list(measures.values()), len(y), _rounds(target, y, rounds), seed)
+    draws = _resample(list(measures.values()), y, _rounds(target, y, rounds), seed)
     ones = np.ones(len(y))
     for name, values in zip(measures, draws.T, strict=True):
         found = _interval(measures[name](ones), values, level)
@@ -164,7 +144,7 @@ def paired_difference(
         ConfigurationError: `name` is no metric of the task.
     """
     pair = [_chosen(_measures(target, y, each), [name])[name] for each in (candidate, other)]
-    draws = _resample(pair, len(y), _rounds(target, y, rounds), seed)
+    draws = _resample(pair, y, _rounds(target, y, rounds), seed)
     sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
     ones = np.ones(len(y))
     return _interval(
@@ -191,7 +171,7 @@ def paired_differences(
     measures = {name: _measures(target, y, each) for name, each in models.items()}
     names = METRIC_NAMES[target.task]
     flat = [measures[model][name] for model in models for name in names]
-    draws = _resample(flat, len(y), _rounds(target, y, rounds), seed)
+    draws = _resample(flat, y, _rounds(target, y, rounds), seed)
     ones = np.ones(len(y))
     values = np.array([measure(ones) for measure in flat]).reshape(len(models), len(names))
     draws = draws.reshape(len(draws), len(models), len(names))
@@ -214,13 +194,14 @@ def metric_draws(
 ) -> np.ndarray:
     """A metric under the bootstrap's weights, shape (rounds,); NaN where it is undefined."""
     measure = _chosen(_measures(target, y, prediction), [name])[name]
-    return _resample([measure], len(y), _rounds(target, y, rounds), seed)[:, 0]
+    return _resample([measure], y, _rounds(target, y, rounds), seed)[:, 0]
 
 
 def constant_prediction(target: Target, y: np.ndarray) -> "Prediction":
     """The best prediction that looks at no column: the baseline of every model.
 
     It knows the mean, or the shares of the classes, of these very rows: no constant does better.
+    One value for all rows of a ranking stands for a random order of them.
 
     Args:
         target: the task and its classes.
@@ -228,8 +209,8 @@ def constant_prediction(target: Target, y: np.ndarray) -> "Prediction":
     """
     from shipway.components.lib.scoring import Prediction
 
-    if target.task == "regression":
-        mean = float(np.mean(y, dtype=np.float64)) if len(y) else 0.0
+    if target.kind.numeric:
+        mean = float(np.mean(relevance_of(y), dtype=np.float64)) if len(y) else 0.0
         return Prediction(probabilities=None, labels=None, values=np.full(len(y), mean))
     counts = np.bincount(y[y >= 0], minlength=len(target.classes)).astype(np.float64)
     shares = counts / max(1.0, counts.sum())
@@ -253,12 +234,18 @@ def _rounds(target: Target, y: np.ndarray, rounds: int) -> int:
     return min(rounds, max(50, MAX_WORK // max(1, len(y) * columns)))
 
 
-def _resample(measures: Sequence[Measure], rows: int, rounds: int, seed: int) -> np.ndarray:
-    """Values under Poisson weights, shape (rounds, measures); NaN where undefined."""
+def _resample(measures: Sequence[Measure], y: np.ndarray, rounds: int, seed: int) -> np.ndarray:
+    """Values under Poisson weights of rows, or of the queries of a ranking; NaN where undefined.
+
+    Returns:
+        Shape (rounds, measures).
+    """
     generator = np.random.default_rng(seed)
+    units, places = units_of(y)
     draws = np.full((rounds, len(measures)), np.nan)
     for index in range(rounds):
-        weights = generator.poisson(1.0, rows).astype(np.float64)
+        weights = generator.poisson(1.0, units).astype(np.float64)
+        weights = weights if places is None else weights[places]
         if weights.any():
             draws[index] = [measure(weights) for measure in measures]
     return draws
@@ -273,6 +260,9 @@ def _interval(value: float, draws: np.ndarray, level: float) -> Interval | None:
 
 
 def _measures(target: Target, y: np.ndarray, prediction: "Prediction") -> dict[str, Measure]:
+    if target.ranked:
+        assert prediction.values is not None
+        return ranking(y, prediction.values)
     if target.task == "regression":
         assert prediction.values is not None
         return regression(y, prediction.values, prediction.interval, prediction.coverage)
