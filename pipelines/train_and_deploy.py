@@ -92,6 +92,7 @@ def train_and_deploy(
     protected_columns: List[str] = [],
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
+    features_uri: str = "",
     gates_uri: str = "",
     owner_uri: str = "",
     registries: Dict[str, str] = {},
@@ -150,6 +151,7 @@ def train_and_deploy(
         protected_columns: Columns whose groups are held against each other for fairness.
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
+        features_uri: File of kinds by column (features.yaml), or its text.
         gates_uri: File of gate rules and overrides (gates.yaml), or its text.
         owner_uri: File with owner, intended use and limits for the model card, or its text.
         registries: Other registries to tell of a version: mlflow or kubeflow, and its URL.
@@ -239,6 +241,7 @@ def train_and_deploy(
                     group_column=group_column,
                     weight_column=weight_column,
                     seed=seed,
+                    features_uri=features_uri,
                 )
                 _heavy(fitted, cpu="2", memory="8Gi")
                 tuned = tune_model(

@@ -18,6 +18,7 @@ def fit_features(
     group_column: str = "",
     weight_column: str = "",
     seed: int = 0,
+    features_uri: str = "",
 ):
     """Decide what becomes of each raw column, on the training rows alone.
 
@@ -30,6 +31,7 @@ def fit_features(
         group_column: Column that groups rows; not a feature.
         weight_column: Column that weighs rows in training; not a feature.
         seed: Seed of the out-of-fold statistics.
+        features_uri: File of kinds by column (features.yaml), or its text.
 
     Returns:
         plan: Feature plan, JSON.
@@ -42,5 +44,5 @@ def fit_features(
     fit(
         Path(train.path), label, Path(plan.path), Path(report.path), task, seed,
         time_column=time_column, group_column=group_column, weight_column=weight_column,
-        schema=Path(schema.path),
+        schema=Path(schema.path), features_uri=features_uri,
     )  # fmt: skip

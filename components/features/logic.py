@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from shipway.components.features.overrides import read_overrides
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
@@ -20,6 +21,11 @@ WORDS = {
     "text_number": "text, read as a number",
     "boolean": "yes or no, as 1 or 0",
     "datetime": "parts of a date",
+    "clock": "time of day, in minutes since midnight",
+    "duration": "duration, in seconds",
+    "coordinates": "degrees, kilometres from the rows' middle, two slanted axes",
+    "text": "counts of words and pairs of words, hashed",
+    "ordered": "rank of its step",
     "category": "code, ordered by the target's mean",
     "category_many": "target's smoothed mean, out of fold, and count",
 }
@@ -38,18 +44,20 @@ def fit(
     group_column: str = "",
     weight_column: str = "",
     schema: Path | None = None,
+    features_uri: str = "",
 ) -> FeaturePlan:
     """Fit a plan on a training Dataset; write it as JSON, and its page.
 
     Kinds of columns that a reviewed schema states overrule the guess; of a schema that nobody
-    reviewed, or that was changed since, nothing is taken.
+    reviewed, or that was changed since, nothing is taken. The file of overrides overrules both.
 
     Raises:
-        ConfigurationError: the task does not fit the label.
+        ConfigurationError: the task does not fit the label, or an override does not fit the table.
         DataError: the label, the time, group or weight column is not there, or no column is left.
     """
     table = StoredTable(train)
-    for name in filter(None, (label, time_column, group_column, weight_column)):
+    used = {label: "the label", group_column: "the group", weight_column: "the weight"}
+    for name in filter(None, (*used, time_column)):
         if name not in table.column_names:
             raise DataError(
                 f"The training rows have no column '{name}'.{nearest(name, table.column_names)} "
@@ -66,6 +74,7 @@ def fit(
         weight_column=weight_column,
         seed=seed,
         reviewed=reviewed_kinds(text),
+        asked=read_overrides(features_uri, table.column_names, used),
     )
     _write_page(report_path, plan, table, review_of(text))
     write_json_aside(plan_path, plan.to_json())
