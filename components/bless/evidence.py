@@ -88,7 +88,7 @@ class Evidence:
             part
             for column in columns
             if column in known
-            for part in slices_of(self._test, column)
+            for part in slices_of(self._test, column, by_value=gate.slice != EACH)
             if part.name in names
         ]
         if gate.slice == EACH:

@@ -1,7 +1,9 @@
 """Fairness by protected column: rates of each group, and their differences and ratios.
 
 Each group is held against the largest one. A group of too few rows is shown and not judged: its
-interval would hold everything.
+interval would hold everything. Protected is who must not be disadvantaged; a protected column may
+be private besides. Its groups are named all the same, as nobody could act on the figures otherwise,
+but for those of so few rows that they point at persons.
 """
 
 from collections.abc import Sequence
@@ -12,8 +14,9 @@ import numpy as np
 
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.proportions import difference, ratio, share
-from shipway.components.lib.slices import Slice, slices_of
+from shipway.components.lib.slices import Slice, slices_of, unnamed
 from shipway.components.lib.tables import read_schema
 
 MIN_ROWS = 30
@@ -46,7 +49,8 @@ def fairness(
     Raises:
         ConfigurationError: a column is not in the test table, or is the label.
     """
-    names = read_schema(test).names
+    schema = read_schema(test)
+    names = schema.names
     for name in columns:
         if name not in names or name == label:
             why = "is the label" if name == label else "is not in the test table"
@@ -54,7 +58,18 @@ def fairness(
                 f"protected_columns names '{name}', which {why}.{nearest(name, names)} Keep the "
                 "column in the table: exclude_columns removes it from the evaluation, too."
             )
-    return [_column(name, slices_of(test, name), held, name in used) for name in columns]
+    private = private_columns(schema)
+    return [
+        _column(name, _groups(test, name, name in private), held, name in used) for name in columns
+    ]
+
+
+def _groups(test: Path, name: str, private: bool) -> list[Slice]:
+    parts = slices_of(test, name, by_value=True)
+    return [
+        unnamed(name, number, part) if private and part.rows.sum() < MIN_ROWS else part
+        for number, part in enumerate(parts, 1)
+    ]
 
 
 def _column(name: str, parts: Sequence[Slice], held: HeldOut, used: bool) -> dict[str, Any]:

@@ -32,9 +32,10 @@ from shipway.components.lib.metrics import (
     paired_differences,
 )
 from shipway.components.lib.model_package import ModelPackage, load_package
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.slices import choose_slices, measure_slices
-from shipway.components.lib.tables import read_table
+from shipway.components.lib.tables import read_schema, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ def evaluate(
     document["fairness"] = fairness(test, label, protected_columns, held, used)
     document["stability"] = stability(test, time_column, held)
     document["robustness"] = robustness(scorer, test, held, seed)
-    document["residuals"] = residual_views(scorer.plan, matrix, held)
+    private = private_columns(read_schema(test))
+    document["residuals"] = residual_views(scorer.plan, matrix, held, private)
     document["cost"] = cost(package, scorer)
     document |= _curves(package, held)
     write_page(report, document, held)

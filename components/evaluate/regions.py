@@ -8,7 +8,7 @@ Validation", ICDE 2019, test the same difference of losses).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -20,6 +20,7 @@ from shipway.components.lib.columns import numbers
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.kinds import is_number, is_text
 from shipway.components.lib.measures import SMALLEST
+from shipway.components.lib.private import PRIVATE, private_columns
 from shipway.components.lib.slices import MISSING, Slice
 from shipway.components.lib.tables import read_table
 from shipway.components.lib.words import parse_number
@@ -41,6 +42,13 @@ class _Axis:
     column: str
     values: np.ndarray
     category: str | None = None
+    private: bool = False
+
+    def shown(self, value: float | str) -> str:
+        """A value for the page, which shows none of a private column."""
+        if self.private:
+            return PRIVATE
+        return value if isinstance(value, str) else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,8 @@ def _words(axes: Sequence[_Axis], path: Sequence[tuple[int, float, bool]]) -> st
     for index in dict.fromkeys(index for index, _, _ in path):
         axis, low, high = axes[index], lows.get(index), highs.get(index)
         if axis.category is not None:
-            said.append(f"{axis.column} {'=' if low is not None else 'is not'} {axis.category}")
+            sign = "=" if low is not None else "is not"
+            said.append(f"{axis.column} {sign} {axis.shown(axis.category)}")
             continue
         blank = bool(np.isnan(axis.values).any())
         lowest = _lowest(axis.values)
@@ -142,8 +151,8 @@ def _words(axes: Sequence[_Axis], path: Sequence[tuple[int, float, bool]]) -> st
         elif low is None and high is None:
             said.append(f"{axis.column} is known")
         else:
-            text = f"{low:.4g} < " if low is not None else ""
-            text += axis.column + (f" <= {high:.4g}" if high is not None else "")
+            text = f"{axis.shown(low)} < " if low is not None else ""
+            text += axis.column + (f" <= {axis.shown(high)}" if high is not None else "")
             said.append(text + (" or missing" if blank and lows.get(index) is None else ""))
     return " and ".join(said) or "all rows"
 
@@ -181,7 +190,12 @@ def _filled(values: np.ndarray) -> np.ndarray:
 def _axes(test: Path, label: str) -> list[_Axis]:
     table = read_table(test)
     names = [name for name in table.column_names if name != label][:MAX_COLUMNS]
-    return [axis for name in names for axis in _axes_of(name, table.column(name))]
+    private = private_columns(table.schema)
+    return [
+        replace(axis, private=name in private)
+        for name in names
+        for axis in _axes_of(name, table.column(name))
+    ]
 
 
 def _axes_of(name: str, column: pa.ChunkedArray) -> list[_Axis]:

@@ -1,6 +1,7 @@
 """Where a model errs to one side: the mean of truth minus prediction by tenth and by column."""
 
 import math
+from collections.abc import Container
 from statistics import NormalDist
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.measures import equal_mass_bins
+from shipway.components.lib.private import PRIVATE
 
 BINS = 5
 SHOWN = 12
@@ -39,7 +41,9 @@ def said_and_came(held: HeldOut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return said[known], came[known], known
 
 
-def residual_views(plan: FeaturePlan, matrix: np.ndarray, held: HeldOut) -> dict[str, Any]:
+def residual_views(
+    plan: FeaturePlan, matrix: np.ndarray, held: HeldOut, private: Container[str] = ()
+) -> dict[str, Any]:
     """Residuals by tenth of the prediction, and the features' ranges with the largest bias.
 
     The bound of a range counts all ranges that were looked at (Bonferroni), so that one beyond it
@@ -49,6 +53,7 @@ def residual_views(plan: FeaturePlan, matrix: np.ndarray, held: HeldOut) -> dict
         plan: the model's plan.
         matrix: features of the test rows.
         held: the same rows, scored.
+        private: raw columns whose ranges are numbered and not told.
     """
     said, came, known = said_and_came(held)
     residuals = came - said
@@ -59,7 +64,7 @@ def residual_views(plan: FeaturePlan, matrix: np.ndarray, held: HeldOut) -> dict
     by_prediction = [
         _bias(residuals[rows], 1.96) | {"predicted": float(said[rows].mean())} for rows in parts
     ]
-    views = _by_feature(plan, matrix[known], residuals)
+    views = _by_feature(plan, matrix[known], residuals, private)
     bound = NormalDist().inv_cdf(1 - 0.025 / max(1, len(views)))
     for view in views:
         view["beyond_chance"] = abs(view["z"]) > bound
@@ -68,9 +73,10 @@ def residual_views(plan: FeaturePlan, matrix: np.ndarray, held: HeldOut) -> dict
 
 
 def _by_feature(
-    plan: FeaturePlan, matrix: np.ndarray, residuals: np.ndarray
+    plan: FeaturePlan, matrix: np.ndarray, residuals: np.ndarray, private: Container[str]
 ) -> list[dict[str, Any]]:
     views = []
+    hidden = [column.name in private for column in plan.columns for _ in column.outputs]
     for index, name in enumerate(plan.feature_names[:MAX_FEATURES]):
         values = matrix[:, index].astype(np.float64)
         finite = np.isfinite(values)
@@ -80,7 +86,9 @@ def _by_feature(
             rows = place == number
             if MIN_ROWS <= rows.sum() < len(rows):
                 where = values[rows]
-                ends = "missing" if number < 0 else f"{where.min():.4g} to {where.max():.4g}"
+                ends = f"{where.min():.4g} to {where.max():.4g}"
+                ends = f"{PRIVATE} ({number + 1})" if hidden[index] else ends
+                ends = "missing" if number < 0 else ends
                 views.append({"feature": name, "range": ends} | _bias(residuals[rows], 1.96))
     return views
 

@@ -17,6 +17,7 @@ from shipway.components.lib.metrics import (
     compute_metrics,
     metric_draws,
 )
+from shipway.components.lib.private import PRIVATE, private_columns
 from shipway.components.lib.slices import is_enough
 from shipway.components.lib.tables import read_schema, read_table
 from shipway.components.lib.words import parse_moment
@@ -43,7 +44,8 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
     """
     if not time_column:
         return {}
-    names = read_schema(test).names
+    schema = read_schema(test)
+    names = schema.names
     if time_column not in names:
         raise ConfigurationError(
             f"time_column names '{time_column}', which is not in the test table."
@@ -58,6 +60,9 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
     ordered = known[np.argsort(moments[known], kind="stable")]
     cuts = np.array_split(ordered, min(PERIODS, len(ordered) // (MIN_ROWS // 2)))
     periods = [_period(rows, column, held, main) for rows in cuts]
+    if time_column in private_columns(schema):
+        for number, period in enumerate(periods, 1):
+            period["from"] = period["to"] = f"{PRIVATE} ({number})"
     found: dict[str, Any] = {
         "column": time_column,
         "metric": main,

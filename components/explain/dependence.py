@@ -9,6 +9,7 @@ import pyarrow as pa
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.kinds import is_moment, is_number
 from shipway.components.lib.measures import equal_mass_bins
+from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.slices import MISSING
 from shipway.components.lib.tables import json_value
 from shipway.components.lib.words import parse_number
@@ -46,6 +47,15 @@ def dependence(name: str, column: pa.ChunkedArray, moved: np.ndarray) -> dict[st
     if not finite.all():
         found["missing"] = _spread(moved[~finite])
     return found
+
+
+def without_values(shape: dict[str, Any]) -> dict[str, Any]:
+    """The shape of a private column: its values are numbered; how they move the answer stays."""
+    points = [
+        point if point["value"] == MISSING else point | {"value": f"{PRIVATE} ({number})"}
+        for number, point in enumerate(shape["points"], 1)
+    ]
+    return shape | {"kind": "private", "points": points}
 
 
 def _as_number(column: pa.ChunkedArray) -> np.ndarray | None:

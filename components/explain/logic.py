@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.explain.dependence import dependence
+from shipway.components.explain.dependence import dependence, without_values
 from shipway.components.explain.page import write_page
 from shipway.components.explain.summary import summary
 from shipway.components.lib.contributions import (
@@ -20,6 +20,7 @@ from shipway.components.lib.contributions import (
 )
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.model_package import BOOSTER, ModelPackage, load_package
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.slices import choose_slices
 from shipway.components.lib.tables import read_table
@@ -157,7 +158,8 @@ def _slice(name: str, rows: np.ndarray, found: Explained, size: np.ndarray) -> d
 def _dependence(found: Explained, index: int) -> dict[str, Any]:
     # Of several classes the last one, as everywhere where one must stand for all.
     name = found.names[index]
-    return dependence(name, found.table.column(name), found.columns[:, -1, index])
+    shape = dependence(name, found.table.column(name), found.columns[:, -1, index])
+    return without_values(shape) if name in private_columns(found.table.schema) else shape
 
 
 def _interactions(package: ModelPackage, scorer: Scorer, matrix: np.ndarray) -> dict[str, Any]:

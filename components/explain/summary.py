@@ -51,6 +51,9 @@ def _shape(shape: Mapping[str, Any] | None) -> str:
     if not shape or len(shape["points"]) < 2:
         return ""
     points = shape["points"]
+    way = {"up": "Larger values move it up", "down": "Larger values move it down"}
+    if shape["kind"] == "private":
+        return f"{way[shape['trend']]}." if shape["trend"] in way else ""
     if shape["kind"] == "value":
         low, high = points[0], points[-1]
         return (
@@ -58,7 +61,6 @@ def _shape(shape: Mapping[str, Any] | None) -> str:
             f"{high['value']} ({high['mean']:+.3g})."
         )
     first, last = points[0], points[-1]
-    way = {"up": "Larger values move it up", "down": "Larger values move it down"}
     if shape["trend"] in way:
         said = way[shape["trend"]]
         return (

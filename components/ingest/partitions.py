@@ -120,9 +120,9 @@ def _check_agreement(held: pa.Array, name: str, value: pa.Scalar, stored: Stored
         agree = False
     if not agree:
         raise DataError(
-            f"Column '{name}' of '{stored.uri}' holds other values than its folder "
-            f"'{name}={value.as_py()}'. Mend the file or the folder's name, or leave the column "
-            f"out with exclude_columns=['{name}']."
+            f"Column '{name}' of '{stored.uri}' holds other values than the name of its folder. "
+            f"Mend the file or the folder's name, or leave the column out with "
+            f"exclude_columns=['{name}']."
         )
 
 

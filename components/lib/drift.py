@@ -107,6 +107,7 @@ class Comparison:
         later: date columns that go on after the end of the baseline, as between spans.
         missing: columns that the current table lacks.
         new: columns that the baseline lacks.
+        private: columns whose values are not to be told.
     """
 
     base: Reference
@@ -117,6 +118,7 @@ class Comparison:
     later: list[str]
     missing: list[str]
     new: list[str]
+    private: frozenset[str] = frozenset()
 
 
 def compare(

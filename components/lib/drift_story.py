@@ -32,8 +32,9 @@ def story_of(comparison: Comparison, shift: Shift) -> str:
     gains = _gains(before, after)
     largest = int(np.argmax(gains))
     name = shift.bins.names[largest]
+    private = shift.view.column in comparison.private
     if shift.new_values:
-        found = new_values_of(base, current)
+        found = None if private else new_values_of(base, current)
         example = f", such as '{found.example}'" if found and found.example else ""
         return (
             f"values that the baseline has not{example}: {after[-1]:.1%} of the rows, where chance "
@@ -44,11 +45,15 @@ def story_of(comparison: Comparison, shift: Shift) -> str:
     if name == UNREADABLE:
         return f"values that cannot be read: {before[largest]:.1%} before, {after[largest]:.1%} now"
     if isinstance(base, NumberHistogram) and isinstance(current, NumberHistogram):
-        told = _number_story(shift, base, current)
+        told = _number_story(shift, base, current, private)
         changes = np.abs(after - before)
         alone = changes[largest] >= MOST * changes.sum() / 2
         if told and (not alone or "all of the baseline" in told):
             return told
+    if private:
+        return (
+            f"one of its values or ranges: {before[largest]:.1%} before, {after[largest]:.1%} now"
+        )
     said = name if name.startswith(("above", "below")) else f"values {name}"
     if isinstance(base, CategoryHistogram) and isinstance(current, CategoryHistogram):
         top = common_values(base, current)
@@ -67,7 +72,9 @@ def _gains(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.asarray(parts[0] + parts[1])
 
 
-def _number_story(shift: Shift, base: NumberHistogram, current: NumberHistogram) -> str:
+def _number_story(
+    shift: Shift, base: NumberHistogram, current: NumberHistogram, private: bool
+) -> str:
     if not current.values or not base.values or base.low is None or base.high is None:
         return ""
     view = shift.view
@@ -76,18 +83,22 @@ def _number_story(shift: Shift, base: NumberHistogram, current: NumberHistogram)
         ("below", current.counts[0] / current.values, base.low),
     ):
         if share >= OUTSIDE_SHARE:
-            limit = value_text(view, end)
-            return f"{share:.0%} of the values lie {side} all of the baseline ({limit})"
+            limit = "" if private else f" ({value_text(view, end)})"
+            return f"{share:.0%} of the values lie {side} all of the baseline{limit}"
     if view.kind in ("hour", "weekday"):
         return ""
     moved = (current.mean - base.mean) / base.deviation if base.deviation else 0.0
     ratio = current.deviation / base.deviation if base.deviation and current.deviation else 1.0
     if abs(moved) >= max(MEAN_MOVED, abs(math.log(ratio))):
         word = "higher" if moved > 0 else "lower"
+        if private:
+            return f"{word} by {abs(moved):.2f} standard deviations"
         ends = f"mean {value_text(view, base.mean)} before, {value_text(view, current.mean)} now"
         return f"{word}: {ends} ({moved:+.2f} standard deviations)"
     if not 1 / SPREAD_GREW <= ratio <= SPREAD_GREW:
         word = "wider" if ratio > 1 else "narrower"
+        if private:
+            return f"{word}: {ratio:.2f} times the standard deviation"
         ends = f"{number_text(base.deviation)} before, {number_text(current.deviation)} now"
         return f"{word}: standard deviation {ends}"
     return ""

@@ -21,3 +21,8 @@ def is_private(field: pa.Field) -> bool:
 def private_columns(schema: Iterable[pa.Field]) -> frozenset[str]:
     """The names of the columns whose values no page may show."""
     return frozenset(field.name for field in schema if is_private(field))
+
+
+def unnamed_value(column: str, number: int) -> str:
+    """How a page tells the values of a private column apart."""
+    return f"{column}={PRIVATE} ({number})"

@@ -17,7 +17,7 @@ from shipway.components.lib.metrics import (
     compute_metrics,
     paired_difference,
 )
-from shipway.components.lib.private import is_private
+from shipway.components.lib.private import is_private, unnamed_value
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import json_value, read_schema, read_table
 
@@ -34,7 +34,10 @@ MISSING = "(missing)"
 
 @dataclass(frozen=True)
 class Slice:
-    """A named part of the test rows: `rows` is a mask of shape (n,)."""
+    """A named part of the test rows: `rows` is a mask of shape (n,).
+
+    Of a private column the name tells a number and no value: it stands on pages.
+    """
 
     name: str
     rows: np.ndarray
@@ -60,7 +63,7 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
                 f"It has: {', '.join(others[:20])}."
             )
     if columns:
-        return [part for name in dict.fromkeys(columns) for part in _slices(test, name, asked=True)]
+        return [part for name in dict.fromkeys(columns) for part in slices_of(test, name)]
     slices: list[Slice] = []
     found = 0
     suited = [
@@ -77,9 +80,23 @@ def choose_slices(test: Path, label: str, columns: Sequence[str] = ()) -> list[S
     return slices
 
 
-def slices_of(test: Path, name: str) -> list[Slice]:
-    """The slices of one column, whatever it holds: ranges of numbers, else its frequent values."""
-    return _slices(test, name, asked=True)
+def slices_of(test: Path, name: str, *, by_value: bool = False) -> list[Slice]:
+    """The slices of one column, whatever it holds: ranges of numbers, else its frequent values.
+
+    Args:
+        test: Dataset directory of the test rows.
+        name: the column.
+        by_value: name the values of a private column, too; for an owner who asked for them.
+    """
+    parts = _slices(test, name, asked=True)
+    if by_value or not is_private(read_schema(test).field(name)):
+        return parts
+    return [unnamed(name, number, part) for number, part in enumerate(parts, 1)]
+
+
+def unnamed(column: str, number: int, part: Slice) -> Slice:
+    """A slice of a private column, told from the others by its number."""
+    return Slice(unnamed_value(column, number), part.rows)
 
 
 def measure_slices(

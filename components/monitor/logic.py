@@ -84,7 +84,8 @@ def run_comparison(baseline: Source, current: Source, request: Request) -> Compa
         label=request.label,
         prediction=request.prediction,
     )
-    return compare(reference, counted, (base_sample, sample), settings)
+    found = compare(reference, counted, (base_sample, sample), settings)
+    return replace(found, private=baseline.private | current.private)
 
 
 def _check(request: Request, names: Sequence[str], current: Sequence[str]) -> None:

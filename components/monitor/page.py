@@ -9,9 +9,11 @@ from shipway.components.lib.cells import chip
 from shipway.components.lib.charts import overlaid, spark_overlay
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.drift import Comparison, Shift
+from shipway.components.lib.drift_bins import KNOWN, MISSING, NEW, OTHER, UNREADABLE
 from shipway.components.lib.drift_histograms import NumberHistogram
 from shipway.components.lib.drift_measures import largest_gap, moved_mass, stability_index
 from shipway.components.lib.drift_story import story_of
+from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 from shipway.components.monitor.rules import p_text, verdict_of
 from shipway.components.monitor.wording import advice_on, lead_of, method_of
@@ -97,10 +99,21 @@ def _shares(shift: Shift) -> tuple[np.ndarray, np.ndarray]:
     return bins.base / max(1, bins.base.sum()), bins.current / max(1, bins.current.sum())
 
 
+def _bin_names(comparison: Comparison, shift: Shift) -> list[str]:
+    """Names of the bins; numbers for those that would tell values of a private column."""
+    names = shift.bins.names
+    if shift.view.column not in comparison.private:
+        return names
+    plain = (MISSING, UNREADABLE, OTHER, NEW, KNOWN)
+    return [
+        name if name in plain else f"{PRIVATE} ({number})" for number, name in enumerate(names, 1)
+    ]
+
+
 def _add_chart(report: Report, comparison: Comparison, shift: Shift) -> None:
     """The bins of a column that moved, and the same as numbers."""
     before, after = _shares(shift)
-    shown = list(zip(shift.bins.names, before, after, strict=True))
+    shown = list(zip(_bin_names(comparison, shift), before, after, strict=True))
     bars = [
         {"bin": name, "share": share, "table": table}
         for table, place in (("baseline", 1), ("now", 2))

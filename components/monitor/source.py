@@ -20,6 +20,7 @@ from shipway.components.lib.payload_log import (
     payload_files,
     read_payloads,
 )
+from shipway.components.lib.private import private_columns
 from shipway.components.lib.tables import json_value, read_batches
 
 PREDICTION = "prediction"
@@ -36,12 +37,14 @@ class Source:
         tables: gives them, piece by piece, in one order.
         is_log: whether it is a payload log; its predictions stand in a column `PREDICTION`.
         rules: what was found while they were read.
+        private: columns whose values are not to be told.
     """
 
     path: Path
     tables: Callable[[], Iterator[pa.Table]]
     is_log: bool = False
     rules: list[Rule] = field(default_factory=list)
+    private: frozenset[str] = frozenset()
 
 
 def open_source(path: Path) -> Source:
@@ -56,10 +59,15 @@ def open_source(path: Path) -> Source:
             f"There are no rows at '{path}': give a Dataset, which is a directory of Parquet "
             "parts, or the folder that a model server's --payload_log writes."
         )
-    names = set(pq.read_schema(files[0]).names)
+    schema = pq.read_schema(files[0])
+    names = set(schema.names)
     if names >= set(SCHEMA.names) or names >= {*OF_KSERVE.values(), "bytes"}:
         return _logged(path)
-    return Source(path, lambda: (pa.Table.from_batches([b]) for b in read_batches(path)))
+    return Source(
+        path,
+        lambda: (pa.Table.from_batches([b]) for b in read_batches(path)),
+        private=private_columns(schema),
+    )
 
 
 def _logged(path: Path) -> Source:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.kinds import is_moment, is_number, is_text, kind_of
+from shipway.components.lib.private import is_private
+from shipway.components.lib.tables import read_schema
 from shipway.components.lib.words import parse_moment
 from shipway.components.split.scan import read_column
 
@@ -25,12 +27,12 @@ def read_times(dataset: Path, name: str) -> np.ndarray:
         DataError: a time is missing or is none.
     """
     pieces, missing = [], 0
-    rows = 0
+    rows, field = 0, read_schema(dataset).field(name)
     for column in read_column(dataset, name):
         rows += len(column)
         missing += column.null_count
         if not missing:
-            pieces.append(_ordering(column, name))
+            pieces.append(_ordering(column, field))
     if missing:
         raise DataError(
             f"Column '{name}' orders the rows in time but is missing in {missing:,} of "
@@ -39,7 +41,8 @@ def read_times(dataset: Path, name: str) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _ordering(column: pa.ChunkedArray, name: str) -> np.ndarray:
+def _ordering(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:
+    name = field.name
     if is_moment(column.type):
         return _seconds(column)
     if is_number(column.type):
@@ -48,8 +51,9 @@ def _ordering(column: pa.ChunkedArray, name: str) -> np.ndarray:
         seconds, wrong = text_seconds(column)
         if wrong is None:
             return seconds
+        shown = "a value" if is_private(field) else repr(wrong)
         raise DataError(
-            f"Column '{name}' orders the rows in time, but {wrong!r} is no time. Write times as "
+            f"Column '{name}' orders the rows in time, but {shown} is no time. Write times as "
             "2024-05-31T12:00:00, or choose another time_column."
         )
     raise DataError(f"Column '{name}' is of type {column.type}, which is no time.")

@@ -21,6 +21,7 @@ from shipway.components.validate.rules import check_names, data_rules
 from shipway.components.validate.schema import infer_schema, read_schema_file, write_schema_text
 from shipway.components.validate.slices import add_slices
 from shipway.components.validate.statistics import measure
+from shipway.components.validate.withheld import without_private_values
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Outputs:
     """Where the four outputs are written.
 
     Attributes:
-        statistics: TFDV's DatasetFeatureStatisticsList, binary.
+        statistics: TFDV's DatasetFeatureStatisticsList, binary, without private values.
         schema: the schema as a text proto: the given one, or the inferred one.
         decision: the decision as JSON.
         report: the HTML page.
@@ -103,7 +104,8 @@ def validate(dataset: Path, label: str, outputs: Outputs, settings: Settings) ->
         rules += found or [Rule("schema.fits", "pass", "The table fits the given schema.")]
     decision = Decision("data", f"table with label '{label}'", policy.applied(rules))
     with aside(outputs.statistics) as draft:
-        draft.write_bytes(profile.statistics.SerializeToString(deterministic=True))
+        shared = without_private_values(profile.statistics, facts)
+        draft.write_bytes(shared.SerializeToString(deterministic=True))
     write_text_aside(outputs.schema, text)
     build_page(decision, facts, label, settings.schema_uri, review, profile).save(outputs.report)
     decision.save(outputs.decision)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from shipway.components.lib.private import PRIVATE
+from shipway.components.lib.private import unnamed_value
 from shipway.components.validate.facts import ColumnFacts, dataset_facts
 from shipway.components.validate.profile import Profile
 
@@ -28,7 +28,7 @@ def slice_rows(profile: Profile, facts: list[ColumnFacts]) -> list[list[Any]]:
         here = dataset_facts(dataset, profile.casts, count)
         column = next((f.name for f in facts if dataset.name.startswith(f"{f.name}=")), "")
         by_private = any(f.private for f in facts if f.name == column)
-        shown = f"{column}={PRIVATE} ({len(rows) + 1})" if by_private else dataset.name
+        shown = unnamed_value(column, len(rows) + 1) if by_private else dataset.name
         cells = max(1, count * len(here))
         pairs = zip(here, facts, strict=True)
         found = sorted(
