@@ -102,23 +102,20 @@ def environment(peer: Peer, root: Path) -> Path:
     """The bin folder of a peer's environment, which is made when it is not there."""
     if not peer.requirements:
         return prepare([SERVE_IMAGE], Path(".shipway").resolve(), click.echo)[SERVE_IMAGE] / "bin"
-    home = root / "envs" / peer.name.split("-")[0]
-    stamp, wanted = home / "requirements.txt", "\n".join(peer.requirements)
+    return install(peer.name.split("-")[0], peer.requirements, root)
+
+
+def install(name: str, requirements: list[str], root: Path) -> Path:
+    """The bin folder of an environment with some packages, made when it is not there."""
+    home = root / "envs" / name
+    stamp, wanted = home / "requirements.txt", "\n".join(requirements)
     if not stamp.exists() or stamp.read_text() != wanted:
-        click.echo(f"Installing {', '.join(peer.requirements)} ...")
+        click.echo(f"Installing {', '.join(requirements)} ...")
         uv = Path(sys.executable).with_name("uv")
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", version, home], check=True)
-        install: list[str | Path] = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            home,
-        ]
-        subprocess.run([*install, *peer.requirements], check=True)
+        command = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", home]
+        subprocess.run([*command, *requirements], check=True)
         stamp.write_text(wanted)
     return home / "bin"
 

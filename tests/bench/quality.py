@@ -1,8 +1,10 @@
-"""`make bench-quality`: a default run and a tuned one against plain XGBoost, on five real tables.
+"""`make bench-quality`: default and tuned runs against XGBoost and AutoML, on five real tables.
 
 All see the same split. Plain XGBoost is what a user writes first: `XGBClassifier()` with categories
-of pandas, fitted on training and validation rows together. The test rows are read once a model.
-Differences are paired, on the same test rows, by the bootstrap.
+of pandas, fitted on training and validation rows together. FLAML and AutoGluon get those rows, too,
+and the time on the clock that our default run took (feature plan included), then that of the tuned
+one; all run one after another. The test rows are read once a model. Differences are paired, on the
+same test rows, by the bootstrap.
 """
 
 import json
@@ -10,7 +12,7 @@ import os
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +35,13 @@ from shipway.components.train.logic import Request as TrainRequest
 from shipway.components.train.logic import train
 from shipway.components.tune.logic import tune
 from shipway.components.tune.request import Request as TuneRequest
+from tests.bench import automl
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 FOLDS = 5
 VALIDATION = 0.2
 TEST_FROM = 10  # the month
+OURS = ("default", "tuned")
 
 
 @dataclass(frozen=True)
@@ -76,47 +80,81 @@ class Answers:
 @click.argument("names", nargs=-1)
 @click.option("--seconds", default=60, show_default=True, help="to tune, for each table")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--peers", default="flaml,autogluon", show_default=True, help="empty for none")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench"))
-def main(names: tuple[str, ...], seconds: int, seed: int, out: Path) -> None:
+def main(names: tuple[str, ...], seconds: int, seed: int, peers: str, out: Path) -> None:
     """Measure quality; writes build/bench/quality.{json,md}."""
     out.mkdir(parents=True, exist_ok=True)
+    rivals = {name: automl.prepare(name, out) for name in peers.split(",") if name}
     lines, raw = [], {}
     for name in names or TABLES:
         with tempfile.TemporaryDirectory(prefix="shipway-bench-") as folder:
-            raw[name] = _measure(name, Path(folder), seconds, seed)
-        lines += _lines(name, TABLES[name], raw[name])
-        click.echo("".join(lines[-3:]))
+            raw[name] = _measure(name, Path(folder), seconds, seed, rivals)
+        found = _lines(name, TABLES[name], raw[name])
+        lines += found
+        click.echo("".join(found))
     head = (
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {seconds} s to tune\n\n"
-        "| table | metric | model | value | better than default by | s | wanted | |\n"
+        "| table | metric | model | value | better than ours by | s | wanted | |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
-    (out / "quality.md").write_text(head + "".join(lines))
+    score = _score(raw)
+    click.echo(score)
+    (out / "quality.md").write_text(head + "".join(lines) + "\n" + score)
     (out / "quality.json").write_text(json.dumps(raw, indent=1))
 
 
-def _measure(name: str, place: Path, seconds: int, seed: int) -> dict[str, dict[str, object]]:
+def _measure(
+    name: str, place: Path, seconds: int, seed: int, rivals: Mapping[str, Path]
+) -> dict[str, dict[str, object]]:
     table = TABLES[name]
     request = IngestRequest(str(SHARED / name / table.path), table.label, table.exclude)
     ingest(request, place / "dataset", place / "datasheet.html")
     folds = _outer(place, table, seed) if table.folds else _split(place, table)
     truth: list[np.ndarray] = []
-    answers: dict[str, list[Answers]] = {"plain": [], "default": [], "tuned": []}
+    answers: dict[str, list[Answers]] = {way: [] for way in ("plain", "default", "tuned")}
     target = Target("regression")
     for fold in folds:
+        began = time.monotonic()
         plan = fit(
             fold / "train", table.label, fold / "plan", fold / "f.html",
             time_column=table.time_column,
         )  # fmt: skip
-        target = plan.target
+        target, planned = plan.target, time.monotonic() - began
         truth.append(plan.target.encode(read_table(fold / "test").column(table.label)))
         answers["plain"].append(_plain(fold, plan, seed))
         answers["default"].append(_ours(fold, {}, seed, lambda: {}))
         wish = TuneRequest({}, seconds / len(folds), seed=seed, time_column=table.time_column)
         answers["tuned"].append(_ours(fold, {}, seed, _tuner(fold, wish)))
+        for ours in OURS:
+            answers[ours][-1].seconds += planned
+        for way, python, asked in _asked(table, plan.target, rivals, answers, seed):
+            found = automl.answers(python, fold, plan.target, asked)
+            answers.setdefault(way, []).extend([Answers(*found)] if found else [])
+    answers = {way: parts for way, parts in answers.items() if len(parts) == len(folds)}
     y = np.concatenate(truth)
     joined = {way: _joined(parts) for way, parts in answers.items()}
     return {way: _facts(target, table, y, joined, way, answers[way]) for way in joined}
+
+
+def _asked(
+    table: Table,
+    target: Target,
+    rivals: Mapping[str, Path],
+    answers: Mapping[str, list[Answers]],
+    seed: int,
+) -> Iterator[tuple[str, Path, automl.Wish]]:
+    """Each rival twice: with the time that our default run took, and with that of the tuned one."""
+    for peer, python in rivals.items():
+        for ours in OURS:
+            yield (
+                f"{peer}, time of {ours}",
+                python,
+                automl.Wish(
+                    peer, table.label, target.task, table.metric, answers[ours][-1].seconds,
+                    ours == "tuned", bool(table.time_column), seed,
+                ),
+            )  # fmt: skip
 
 
 def _facts(
@@ -128,9 +166,11 @@ def _facts(
     parts: list[Answers],
 ) -> dict[str, object]:
     difference = None
-    if way != "default":
-        difference = paired_difference(target, y, joined[way], joined["default"], table.metric)
+    ours = "tuned" if way.endswith("time of tuned") else "default"
+    if way != ours:
+        difference = paired_difference(target, y, joined[way], joined[ours], table.metric)
     return {
+        "against": ours,
         "metrics": compute_metrics(target, y, joined[way]),
         "seconds": sum(part.seconds for part in parts),
         "difference": difference and [difference.value, difference.low, difference.high],
@@ -228,12 +268,24 @@ def _lines(name: str, table: Table, ways: Mapping[str, dict[str, object]]) -> li
         value = facts["metrics"][table.metric]
         better = facts["difference"]
         gap = f"{better[0]:+.4g} ({better[1]:+.4g} to {better[2]:+.4g})" if better else ""
+        gap += f", {facts['against']}" if better else ""
         reached = value >= table.bound if table.metric == "auc" else value <= table.bound
         sign = ">=" if table.metric == "auc" else "<="
         cells = [name, table.metric, way, f"{value:.5g}", gap, f"{facts['seconds']:.0f}"]
         cells += [f"{sign} {table.bound:g}", "yes" if reached else "no"]
         lines.append("| " + " | ".join(cells) + " |\n")
     return lines
+
+
+def _score(raw: Mapping[str, Mapping[str, dict[str, object]]]) -> str:
+    """Against each other way on how many tables ours is better, as good, or worse beyond chance."""
+    lines = ["| ours against | better | as good | worse |", "| --- | --- | --- | --- |"]
+    for way in dict.fromkeys(way for ways in raw.values() for way in ways if way not in OURS):
+        gaps = [ways[way]["difference"] for ways in raw.values() if way in ways]
+        better = sum(gap[2] < 0 for gap in gaps if gap)
+        worse = sum(gap[1] > 0 for gap in gaps if gap)
+        lines.append(f"| {way} | {better} | {len(gaps) - better - worse} | {worse} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
