@@ -94,7 +94,7 @@ def fit_calibrator(target: Target, margins: np.ndarray, y: np.ndarray) -> Calibr
         y: codes of their classes, shape (n,).
     """
     plain = Calibrator()
-    if target.task == "regression" or len(y) < MIN_ROWS:
+    if target.kind.numeric or len(y) < MIN_ROWS:
         return plain
     methods = ["temperature"] if margins.ndim == 2 else ["platt"]
     if margins.ndim == 1 and len(y) >= MIN_ISOTONIC_ROWS:

@@ -94,7 +94,7 @@ def _joined(parts: "list[Prediction]") -> "Prediction":
 
 def _encoded(target: Target, labels: pa.ChunkedArray) -> tuple[np.ndarray, dict[str, int]]:
     """Labels as numbers; a class that training never saw becomes -1 and is counted."""
-    if target.task == "regression" or labels.null_count:
+    if target.kind.numeric or labels.null_count:
         return target.encode(labels), {}
     if pa.types.is_dictionary(labels.type):
         labels = labels.cast(labels.type.value_type)

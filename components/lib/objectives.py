@@ -61,13 +61,12 @@ def objective_of(
         raise ConfigurationError(
             f"objective='{name}' is unknown: it is {', '.join(names)}.{nearest(name, names)}"
         )
-    if target.task == "binary":
-        found: dict[str, Any] = {"objective": "binary:logistic", "eval_metric": "logloss"}
-    elif target.task == "multiclass":
-        found = {"objective": "multi:softprob", "eval_metric": "mlogloss"}
-        found["num_class"] = len(target.classes)
-    else:
+    if target.task == "regression":
         return _of_regression("squared" if name == "auto" else name, coverage, variance_power)
+    kind = target.kind
+    found: dict[str, Any] = {"objective": kind.objective, "eval_metric": kind.loss}
+    if target.task == "multiclass":
+        found["num_class"] = len(target.classes)
     if name != "auto":
         raise ConfigurationError(
             f"objective='{name}' is for a regression; this task is {target.task}. Leave it 'auto'."

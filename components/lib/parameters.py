@@ -94,8 +94,29 @@ def settings_for(
     coverage = chosen.pop("interval_coverage", COVERAGE)
     power = chosen.pop("tweedie_variance_power", VARIANCE_POWER)
     loss, response = objective_of(target, objective, coverage, power)
-    booster = {**loss, **_defaults(rows, seed), **(FAST if fast else {}), **chosen}
+    if target.ranked:
+        _check_ranking(balance, external, quality)
+    own = _defaults(rows, seed) | (_of_ranking(rows) if target.ranked else {})
+    booster = {**loss, **own, **(FAST if fast else {}), **chosen}
     return Settings(booster, rounds, patience, balance, response, external)
+
+
+def _check_ranking(balance: bool, external: bool | None, quality: str) -> None:
+    """Refuse what a ranking cannot be trained with."""
+    for wanted, setting, reason, cure in (
+        (balance, "balance_classes", "its label is a grade and no class", "Leave it out"),
+        (external, "external_memory", "a query may not be torn apart by a batch", "Leave it out"),
+        (quality == "best", "quality='best'", "a bag trains its members without queries",
+         "Use quality='standard'"),
+    ):  # fmt: skip
+        if wanted:
+            raise ConfigurationError(f"task='ranking' takes no {setting}: {reason}. {cure}.")
+
+
+def _of_ranking(rows: int) -> dict[str, Any]:
+    # The gradient of a pair is at most 1 and its second derivative 1/4, most are far less: leaves
+    # weigh little, and small steps would need thousands of rounds.
+    return {"eta": 0.1, "min_child_weight": 0.1, "max_depth": 4 if rows < SMALL else 6}
 
 
 def _typed(name: str, value: Any) -> float | int:

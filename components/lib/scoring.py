@@ -24,7 +24,7 @@ class Prediction:
     Attributes:
         probabilities: float64 of shape (n, classes), in the order of the classes; or None.
         labels: codes of the answers, int32 of shape (n,); or None.
-        values: float64 of shape (n,), of a regression; or None.
+        values: float64 of shape (n,), of a regression, or scores of a ranking; or None.
         interval: its ends, float64 of shape (n, 2), where a regression has one; or None.
         coverage: share of rows that the interval is to hold.
     """
@@ -63,7 +63,7 @@ class Scorer:
 
     def score_margins(self, margins: np.ndarray) -> Prediction:
         """What margins mean, as `margins` gives them."""
-        if self._signature.task == "regression":
+        if self._signature.target.kind.numeric:
             values, interval = self._response.apply(margins)
             return Prediction(values=values, interval=interval, coverage=self._response.coverage)
         probabilities = self._calibrator.apply(margins)

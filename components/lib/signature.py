@@ -40,7 +40,7 @@ class Signature:
 
     Attributes:
         name: the model's name.
-        task: "binary", "multiclass" or "regression".
+        task: "binary", "multiclass", "regression" or "ranking".
         label: the column that it predicts.
         classes: the label's values in the order of the probabilities.
         positive_class: of a binary task.

@@ -84,9 +84,9 @@ def read_options(parameters: Any, task: str, classes: Sequence[str] = ()) -> Opt
             f"'explain' must be true or false; {shown(explain)} came.", cause="parameters"
         )
     top_k, top_features = (_count(parameters, name) for name in ("top_k", "top_features"))
-    if top_k and task == "regression":
+    if top_k and not classes:
         raise Refusal(
-            "'top_k' is for classification; this model's task is regression.", cause="parameters"
+            f"'top_k' is for classification; this model's task is {task}.", cause="parameters"
         )
     explain_class = _class(parameters.get("explain_class"), task, classes)
     return Options(threshold, top_k, explain, top_features, explain_class)

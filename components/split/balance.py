@@ -4,6 +4,7 @@ import numpy as np
 
 from shipway.components.lib.decision import Rule
 from shipway.components.split.assignment import NAMES
+from shipway.components.split.queries import query_rule
 from shipway.components.split.subject import Subject
 
 MIN_SHARE = 0.01
@@ -13,7 +14,9 @@ ONE_VALUE = 0.5
 
 def balance_rule(subject: Subject) -> Rule:
     """Rare classes, or a number that is one value most of the time."""
-    if subject.target.task == "regression":
+    if subject.target.ranked:
+        return query_rule(subject)
+    if subject.target.kind.numeric:
         return _values(subject)
     classes = subject.target.classes
     counts = np.stack(

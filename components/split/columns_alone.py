@@ -35,7 +35,7 @@ def score_rules(subject: Subject, judge: Judge, plan: FeaturePlan | None) -> lis
         return [Rule("single_column", "warn", sentence, n=judge.rows)]
     if plan is None:
         return []
-    measure = "r2" if subject.target.task == "regression" else "auc"
+    measure = "r2" if subject.target.kind.numeric else "auc"
     samples = subject.training, subject.held_out
     best = {score.column: score for score in column_scores(plan, judge, *samples)}
     enough = {name for name, score in best.items() if score.value >= STOP[measure]}

@@ -36,7 +36,7 @@ def split_table(
         group_column: Column whose values never straddle splits.
         validation_fraction: Share of rows for validation.
         test_fraction: Share of rows for the test.
-        task: auto, binary, multiclass or regression.
+        task: auto, binary, multiclass, regression or ranking (by group_column).
         accepted_leaks: Columns that the leakage gate may report but not stop for.
         key_columns: Columns that together name a row; none may stand in training and in the test.
 

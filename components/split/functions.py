@@ -21,7 +21,7 @@ KNOWN_SHARE = 0.5
 
 def function_rules(subject: Subject) -> list[Rule]:
     """Twins of a label of classes; of a regression, columns that give the number exactly."""
-    if subject.target.task != "regression":
+    if not subject.target.kind.numeric:
         return _twins(subject)
     if subject.training.num_rows < MIN_ROWS:
         return []

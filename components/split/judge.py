@@ -81,7 +81,7 @@ class Judge:
         y = self._known if rows is None else self._known[rows]
         codes = _bins(feature)
         counts = np.maximum(np.bincount(codes), 1)
-        if self._target.task == "regression":  # of ranks, as bins say little of a long tail
+        if self._target.kind.numeric:  # of ranks, as bins say little of a long tail
             ranks = np.argsort(np.argsort(y, kind="stable")).astype(np.float64)
             means = np.bincount(codes, weights=ranks) / counts
             return _r2(ranks, means[codes])
@@ -102,7 +102,7 @@ class Judge:
                 predicted[out] = self._predict(rows[~out], self._truth[~out], rows[out])
         else:
             predicted = self._predict(known, self._known, asked)
-        if self._target.task == "regression":
+        if self._target.kind.numeric:
             value = _r2(self._truth, predicted[:, 0])
             return Score(column, value, value, self.rows, pair)
         areas = [
@@ -121,7 +121,7 @@ class Judge:
         leaf = max(5, len(y) // 1000)
         rows, asked = (np.ascontiguousarray(x, dtype=np.float32) for x in (rows, asked))
         tree: Any
-        if self._target.task == "regression":
+        if self._target.kind.numeric:
             tree = DecisionTreeRegressor(
                 max_depth=REGRESSION_DEPTH, min_samples_leaf=leaf, random_state=0
             )

@@ -34,7 +34,7 @@ def shift_rules(subject: Subject) -> list[Rule]:
 
 def _scaled(subject: Subject) -> np.ndarray:
     outcomes = subject.outcomes(subject.training_rows)
-    if subject.target.task == "regression":
+    if subject.target.kind.numeric:
         outcomes = (outcomes - outcomes.mean()) / max(float(outcomes.std()), 1e-12)
     return outcomes
 
@@ -69,7 +69,7 @@ def _by_time(subject: Subject) -> list[Rule]:
                 "the way of labelling may have changed then, or rows were planted. Ask what "
                 "happened, and leave out what came before if it no longer holds."
             )
-            if subject.target.task == "regression":
+            if subject.target.kind.numeric:
                 sentence = sentence.replace("label's mean", "label's mean (standardised)")
             return [Rule("label_shift", "warn", sentence, float(step), f"< {MIN_STEP:g}", name,
                          len(order))]  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
 from shipway.components.lib.labels import resolve_target
+from shipway.components.lib.queries import check_query
 from shipway.components.lib.tables import read_schema
 from shipway.components.lib.task import Target
 from shipway.components.split.assignment import (
@@ -24,6 +25,7 @@ from shipway.components.split.assignment import (
 )
 from shipway.components.split.leakage import judge_split
 from shipway.components.split.page import write_page
+from shipway.components.split.queries import check_queries, query_strategy
 from shipway.components.split.repeats import Repeats, find_repeats
 from shipway.components.split.scan import Scan, encoded, read_labels, scan
 from shipway.components.split.subject import Subject
@@ -45,7 +47,7 @@ class Request:
         group_column: needed by "group".
         validation_fraction: share of rows, above 0.
         test_fraction: share of rows, above 0; both leave at least 0.1 for training.
-        task: auto, binary, multiclass or regression.
+        task: auto, binary, multiclass, regression or ranking.
         accepted_leaks: columns that the gate may report but not stop for.
         key_columns: columns that together name what a row is about; no key is in training and test.
     """
@@ -78,10 +80,13 @@ def split(
         DataError: the rows cannot be split so.
     """
     _check(request, read_schema(dataset).names)
+    check_query(request.task, request.group_column)
     target, y = _read_label(dataset, request)
     strategy = _strategy(request, target)
     # Rows of another time or group that are else the same are no news to a model.
     apart = {"time": request.time_column, "group": request.group_column}.get(strategy, "")
+    if target.ranked:
+        check_queries(dataset, request.group_column)
     seen = scan(dataset, request.label, apart, request.key_columns, request.group_column)
     repeats = find_repeats(seen.features)
     parts = _assign(dataset, request, target, strategy, seen, repeats, y)
@@ -153,7 +158,9 @@ def _check(request: Request, names: Sequence[str]) -> None:
 
 
 def _strategy(request: Request, target: Target) -> str:
-    if request.strategy == "stratified" and target.task == "regression":
+    if target.ranked:
+        return query_strategy(request.strategy)
+    if request.strategy == "stratified" and target.kind.numeric:
         raise ConfigurationError(
             "split_strategy='stratified' needs classes, and the label is a number: use 'hash'."
         )
@@ -163,7 +170,7 @@ def _strategy(request: Request, target: Target) -> str:
         return "time"
     if request.group_column:
         return "group"
-    return "hash" if target.task == "regression" else "stratified"
+    return "hash" if target.kind.numeric else "stratified"
 
 
 def _assign(
@@ -194,7 +201,7 @@ def _check_parts(y: np.ndarray, target: Target, parts: np.ndarray, strategy: str
                 f"split_strategy='{strategy}' with these fractions. Bring more rows, or larger "
                 "fractions."
             )
-    if target.task == "regression":
+    if target.kind.numeric:
         return
     trained = np.bincount(y[parts == TRAIN], minlength=len(target.classes))
     absent = [target.classes[code] for code in np.flatnonzero(trained == 0)]

@@ -73,7 +73,7 @@ def _add_sizes(report: Report, subject: Subject) -> None:
     )
     if subject.strategy == "time":
         report.add_table("Times", ["split", "first", "last"], _periods(subject))
-    if subject.target.task == "regression":
+    if subject.target.kind.numeric:
         report.add_table("The label", ["split", "mean", "least", "most"], _values(subject))
     else:
         report.add_table("Share of each class", ["class", *NAMES], _shares(subject, sizes))

@@ -51,7 +51,7 @@ def pair_scores(
     Returns:
         The best pair of each column that has one, under the name of its stronger column.
     """
-    if plan.target.task == "regression":
+    if plan.target.kind.numeric:
         return []
     few = np.linspace(0, training.num_rows - 1, min(FEW_ROWS, training.num_rows)).astype(int)
     plain = [column.name for column in plan.columns if column.kind == "number"]

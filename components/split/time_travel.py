@@ -100,7 +100,7 @@ def _ordered_rows(subject: Subject) -> list[Rule]:
 def _drift(subject: Subject) -> tuple[float, float]:
     """The range of the label's mean over blocks of rows (of a number: in standard deviations)."""
     outcomes = subject.outcomes(subject.training_rows)
-    if subject.target.task == "regression":
+    if subject.target.kind.numeric:
         outcomes = (outcomes - outcomes.mean()) / max(float(outcomes.std()), 1e-12)
     best = (0.0, 0.0)
     for column in outcomes.T:
