@@ -111,6 +111,7 @@ def _linear_model(plan: FeaturePlan) -> "Pipeline":
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     kinds = [column.kind for column in plan.columns for _ in column.outputs]
+    kinds += ["number"] * len(plan.interactions)
     codes = [index for index, kind in enumerate(kinds) if kind == "category"]
     others = [index for index, kind in enumerate(kinds) if kind != "category"]
     filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)

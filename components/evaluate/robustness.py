@@ -47,7 +47,8 @@ def robustness(scorer: Scorer, test: Path, held: HeldOut, seed: int = 0) -> dict
     found: list[dict[str, Any]] = []
 
     def note(column: str, kind: str, changed: np.ndarray) -> None:
-        after = compute_metrics(target, y, scorer.score_matrix(changed)).get(main)
+        scored = scorer.score_matrix(plan.refreshed(changed))
+        after = compute_metrics(target, y, scored).get(main)
         if after is not None:
             drop = sign * (before - after)
             found.append({"column": column, "kind": kind, "value": after, "drop": drop})

@@ -15,7 +15,7 @@ from shipway.components.explain.summary import summary
 from shipway.components.lib.contributions import (
     by_column,
     column_interactions,
-    column_starts,
+    column_sums,
     feature_shares,
 )
 from shipway.components.lib.files import write_json_aside
@@ -132,7 +132,7 @@ def _contributions(
     shares = feature_shares(package.booster, matrix, 0)
     if shares.ndim == 2:
         shares = shares[:, None, :]
-    columns, base = by_column(shares, column_starts(scorer.plan))
+    columns, base = by_column(shares, column_sums(scorer.plan))
     return Explained(rows, table, columns, base, names), matrix
 
 
@@ -171,7 +171,7 @@ def _interactions(package: ModelPackage, scorer: Scorer, matrix: np.ndarray) -> 
     weight = package.manifest["files"][BOOSTER]["bytes"] * width * 2
     count = int(np.clip(BYTES_OF_PAIRS // weight, MIN_PAIR_ROWS, MAX_PAIR_ROWS))
     some = matrix[:: max(1, len(matrix) // count)][:count]
-    values = column_interactions(package.booster, some, column_starts(plan))
+    values = column_interactions(package.booster, some, column_sums(plan))
     strength = np.abs(values).mean(axis=tuple(range(values.ndim - 2)))
     alone = float(np.trace(strength))
     firsts, seconds = np.triu_indices(len(names), 1)

@@ -29,6 +29,11 @@ def safe_names(plan: FeaturePlan) -> list[str]:
     return [f"f{index}" for index in range(len(plan.feature_names))]
 
 
+def may_interact(constraints: Constraints, first: str, second: str) -> bool:
+    """Whether a feature of two raw columns leaves trees no way round a constraint."""
+    return not constraints.interaction and constraints.monotone.keys().isdisjoint((first, second))
+
+
 def constraint_parameters(plan: FeaturePlan, constraints: Constraints) -> dict[str, Any]:
     """XGBoost's parameters of constraints that are given by raw column.
 
@@ -46,6 +51,12 @@ def constraint_parameters(plan: FeaturePlan, constraints: Constraints) -> dict[s
                 f"A constraint names '{name}', which is no column that the model uses."
                 f"{nearest(name, list(columns))}"
             )
+    for one in plan.interactions:
+        if not may_interact(constraints, *one.columns):
+            raise ConfigurationError(
+                f"The plan has the feature '{one.name}', by which trees could go round the "
+                "constraints. Run fit_features again, with the same constraints."
+            )
     if constraints.monotone:
         signs = []
         for column in plan.columns:
@@ -60,6 +71,7 @@ def constraint_parameters(plan: FeaturePlan, constraints: Constraints) -> dict[s
                     "only numbers can be held to an order."
                 )
             signs += [int(sign)] * len(column.outputs)
+        signs += [0] * len(plan.interactions)
         found["monotone_constraints"] = tuple(signs)
     if constraints.interaction:
         names = iter(safe_names(plan))

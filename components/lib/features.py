@@ -7,7 +7,7 @@ where training put rare ones. All features are made in float64 and rounded to fl
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from shipway.components.lib.encoders import ColumnPlan, encoder_of
 from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.interactions import Interaction, Widen, widener
 from shipway.components.lib.task import Target
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class FeaturePlan:
         group_column: rows of one group stay in one fold of the out-of-fold statistics.
         weight_column: weighs the rows in training; not a feature.
         seed: draws the folds.
+        interactions: features of two raw columns; they stand behind those of the columns.
     """
 
     label: str
@@ -50,11 +52,17 @@ class FeaturePlan:
     group_column: str = ""
     seed: int = 0
     weight_column: str = ""
+    interactions: list[Interaction] = field(default_factory=list)
 
     @property
     def feature_names(self) -> list[str]:
         """Names of the model's columns, in order."""
-        return [output for column in self.columns for output in column.outputs]
+        outputs = [output for column in self.columns for output in column.outputs]
+        return outputs + [interaction.name for interaction in self.interactions]
+
+    def widener(self) -> Widen:
+        """What puts the interactions behind features of the columns; see `lib/interactions.py`."""
+        return widener(self.columns, self.interactions)
 
     def transform(self, table: "Rows") -> np.ndarray:
         """Make the model's rows of raw rows; see `lib/transform.py`."""
@@ -78,15 +86,23 @@ class FeaturePlan:
             (column.name, encoder_of(column), (math.nan,) * len(column.outputs))
             for column in self.columns
         ]
+        widen = self.widener()
 
         def transform_row(row: Mapping[str, Any]) -> np.ndarray:
             values: list[float] = []
             for name, encode, missing in steps:
                 cell = row.get(name)
                 values.extend(missing if cell is None else encode(cell))
-            return to_float32(np.array(values, dtype=np.float64))
+            return to_float32(widen(np.array(values, dtype=np.float64)))
 
         return transform_row
+
+    def refreshed(self, matrix: np.ndarray) -> np.ndarray:
+        """The model's rows with their interactions made again, as features were changed."""
+        if not self.interactions:
+            return matrix
+        features = matrix[:, : -len(self.interactions)].astype(np.float64)
+        return to_float32(self.widener()(features))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -98,6 +114,7 @@ class FeaturePlan:
             "group_column": self.group_column,
             "seed": self.seed,
             "weight_column": self.weight_column,
+            "interactions": [asdict(interaction) for interaction in self.interactions],
         }
 
     @classmethod
@@ -125,6 +142,7 @@ class FeaturePlan:
             value["group_column"],
             value["seed"],
             value.get("weight_column", ""),
+            [Interaction(**interaction) for interaction in value.get("interactions", [])],
         )
 
 

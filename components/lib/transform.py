@@ -8,6 +8,7 @@ import pyarrow as pa
 from shipway.components.lib.columns import encode_column
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan, to_float32
+from shipway.components.lib.interactions import combine
 from shipway.components.lib.kinds import is_moment, is_number, is_text
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import fold_statistics
@@ -69,9 +70,11 @@ def _filled(
     """Fill rows with features, block by block; of some columns they are known already."""
     names = [column.name for column in plan.columns if column.name not in known]
     names = names or list(known)[:1]  # which tells how many rows there are
+    wanted = {name for interaction in plan.interactions for name in interaction.columns}
     start = 0
     for block in table.blocks(names) if isinstance(table, StoredTable) else [table]:
         stop, left = start + block.num_rows, 0
+        paired: dict[str, np.ndarray] = {}  # not yet rounded
         for column in plan.columns:
             right = left + len(column.outputs)
             if column.name in known:
@@ -79,7 +82,12 @@ def _filled(
             else:
                 features = encode_column(column, block.column(column.name))
                 out[start:stop, left:right] = to_float32(features)
+                if column.name in wanted:
+                    paired[column.name] = features[:, 0]
             left = right
+        for place, interaction in enumerate(plan.interactions, left):
+            cells = (paired[name] for name in interaction.columns)
+            out[start:stop, place] = to_float32(combine(interaction, *cells))
         start = stop
     return out
 

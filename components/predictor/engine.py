@@ -79,6 +79,7 @@ class Engine:
         first = package.golden["rows"][0]
         self.example = {name: first.get(name) for name in self.schema.names}
         self.refuse_unknown = refuse_unknown
+        self._widen = plan.widener()
         self._margins = FastMargins(package.booster, golden, threads)
         self._explainer = Explainer(package.booster, plan, threads)
 
@@ -95,8 +96,9 @@ class Engine:
             )
 
     def score(self, features: np.ndarray) -> Prediction:
-        """Score rows: float64 of shape (n, k), as the reader makes them."""
-        prediction = self._scorer.score_margins(self._margins(round_features(features)))
+        """Score rows: float64 of shape (n, k), as the reader makes them of the columns."""
+        rows = round_features(self._widen(features))
+        prediction = self._scorer.score_margins(self._margins(rows))
         if self.observe is not None:
             self.observe(features, prediction)
         return prediction
@@ -132,17 +134,18 @@ class Engine:
                 f"{self.max_explain_rows:,} at once. Send them in parts.",
                 413,
             )
+        rows = to_float32(self._widen(features))
         codes: np.ndarray | None = None
         if self.task == "binary":
             codes = np.ones(count, dtype=np.int32)
         elif self.response.coverage:
-            medians = self._explainer(to_float32(features), np.ones(count, dtype=np.int32))
+            medians = self._explainer(rows, np.ones(count, dtype=np.int32))
             return replace(medians, codes=None)
         elif options.explain_class is not None:
             codes = np.full(count, options.explain_class, dtype=np.int32)
         elif prediction.labels is not None:
             codes = prediction.labels
-        return self._explainer(to_float32(features), codes)
+        return self._explainer(rows, codes)
 
     def outputs(
         self, prediction: Prediction, options: Options, explanation: Explanation | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from shipway.components.lib.contributions import by_column, column_starts, feature_shares
+from shipway.components.lib.contributions import by_column, column_sums, feature_shares
 from shipway.components.lib.features import FeaturePlan
 
 PARALLEL_ROWS = 32
@@ -41,7 +41,7 @@ class Explainer:
             threads: that explain one request.
         """
         self._booster = booster
-        self._starts = column_starts(plan)
+        self._sums = column_sums(plan)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._threads = threads
 
@@ -60,7 +60,7 @@ class Explainer:
         if shares.ndim == 3:  # one block for each of several classes
             assert codes is not None
             shares = shares[np.arange(len(shares)), codes]
-        columns, base_values = by_column(shares, self._starts)
+        columns, base_values = by_column(shares, self._sums)
         return Explanation(columns, base_values, codes)
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:

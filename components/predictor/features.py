@@ -68,7 +68,7 @@ class FeatureReader:
         self._schema = schema
         self._plan = plan
         self._refuse_unknown = refuse_unknown
-        self.width = len(plan.feature_names)
+        self.width = sum(len(column.outputs) for column in plan.columns)
         self._count = len(schema.columns)
         self._numbers: list[tuple[int, int]] = []
         self._words: list[_Words] = []

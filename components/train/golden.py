@@ -37,11 +37,9 @@ def golden_rows(
         assert prediction.probabilities is not None
         score = prediction.probabilities[:, -1]
     # The server refuses what training never saw missing, so such rows prove nothing.
-    required = np.repeat(
-        [not column.nullable for column in plan.columns],
-        [len(column.outputs) for column in plan.columns],
-    )
-    missing = np.isnan(matrix)
+    widths = [len(column.outputs) for column in plan.columns]
+    required = np.repeat([not column.nullable for column in plan.columns], widths)
+    missing = np.isnan(matrix[:, : sum(widths)])
     order = np.argsort(score, kind="stable")
     order = order[~missing[:, required].any(axis=1)[order]]
     if not len(order):

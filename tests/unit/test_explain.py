@@ -8,7 +8,7 @@ import pytest
 
 from shipway.components.explain.dependence import dependence
 from shipway.components.explain.logic import explain
-from shipway.components.lib.contributions import by_column, column_starts, feature_shares
+from shipway.components.lib.contributions import by_column, column_sums, feature_shares
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
@@ -40,7 +40,7 @@ def test_contributions_of_raw_columns_add_up_to_the_margin(
     package = load_package(models[kind])
     scorer = Scorer(package.booster, package.signature)
     matrix = scorer.plan.transform(with_noise(table(50, seed=2, kind=kind)))
-    columns, base = by_column(feature_shares(package.booster, matrix), column_starts(scorer.plan))
+    columns, base = by_column(feature_shares(package.booster, matrix), column_sums(scorer.plan))
     assert columns.shape[-1] == len(scorer.plan.columns)
     np.testing.assert_allclose(columns.sum(axis=-1) + base, scorer.margins(matrix), atol=1e-4)
 
