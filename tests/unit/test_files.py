@@ -39,6 +39,18 @@ def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path: Path) -> 
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
     assert not path.exists()
+    assert len(list(tmp_path.iterdir())) == 1  # its draft, hidden
+    (tmp_path / ".other.partial").touch()
+    write_text_aside(path, "whole")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"table", ".other.partial"}
+
+
+def test_a_draft_of_a_writer_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    with aside(path) as first:
+        first.write_text("first")
+        write_text_aside(path, "second")
+    assert path.read_text() == "first"
 
 
 def test_json_is_ascii_sorted_and_has_no_nan(tmp_path: Path) -> None:
