@@ -140,13 +140,17 @@ class Evidence:
             return _of({"value": (document.get("calibration_test") or {}).get(rest[0])}, rows)
         if gate.metric == "stability.wear":
             return _of((document.get("stability") or {}).get("wear"), rows)
+        if gate.metric == "robustness.turned":
+            flips = document.get("flips") or {}
+            return _of(flips.get("turned"), flips.get("rows"))
         if gate.metric == "robustness.drop":
             worst = ((document.get("robustness") or {}).get("disturbances") or [{}])[0]
             return _of({"value": worst.get("drop")}, rows)
         known = ", ".join(METRIC_NAMES[str(document["task"])])
         return Measured(
             lack=f"there is no such figure; take one of {known}, cost.*, calibration.ece, "
-            "calibration.p, stability.wear, robustness.drop or fairness.COLUMN.RATE.ratio"
+            "calibration.p, stability.wear, robustness.drop, robustness.turned or "
+            "fairness.COLUMN.RATE.ratio"
         )
 
 

@@ -33,7 +33,8 @@ class Gate:
 
     Attributes:
         metric: a metric of the task, or a path such as cost.bytes, calibration.p,
-            stability.wear, robustness.drop or fairness.COLUMN.RATE.difference (or ratio).
+            stability.wear, robustness.drop, robustness.turned or
+            fairness.COLUMN.RATE.difference (or ratio).
         at_least: inclusive lower bound.
         at_most: inclusive upper bound.
         end: which end of the interval is held to the bound: "value", "low" or "high".
