@@ -48,7 +48,7 @@ def fit_baselines(
         By name, "one_rule" and "linear"; empty where the rows cannot teach anything.
     """
     classes = len(plan.target.classes)
-    if plan.target.task != "regression":
+    if not plan.target.kind.numeric:
         counts = np.bincount(y, minlength=classes)
         if (counts > 0).sum() < 2 or counts[counts > 0].min() < MIN_CLASS_ROWS:
             logger.warning("The training sample lacks a class: no baselines are fitted.")
@@ -72,7 +72,7 @@ def _one_rule(plan: FeaturePlan, matrix: np.ndarray, y: np.ndarray, test: np.nda
         "min_samples_leaf": max(5, min(len(y), ROWS_OF_RULE) // 100),
         "random_state": 0,
     }
-    regression = plan.target.task == "regression"
+    regression = plan.target.kind.numeric
     best, best_loss, chosen = None, np.inf, 0
     some, y = matrix[:ROWS_OF_RULE], y[:ROWS_OF_RULE]
     for index in range(min(matrix.shape[1], MAX_FEATURES)):
@@ -97,7 +97,7 @@ def _linear(plan: FeaturePlan, matrix: np.ndarray, y: np.ndarray, test: np.ndarr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(matrix.astype(np.float64), y)
-    kind = "ridge" if plan.target.task == "regression" else "logistic"
+    kind = "ridge" if plan.target.kind.numeric else "logistic"
     text = f"{kind} regression on {len(plan.feature_names)} features"
     return Baseline(text, _said(plan, model, test.astype(np.float64)))
 
@@ -121,19 +121,19 @@ def _linear_model(plan: FeaturePlan) -> "Pipeline":
             ("codes", OneHotEncoder(handle_unknown="ignore", sparse_output=False), codes),
         ]
     )
-    last = Ridge() if plan.target.task == "regression" else LogisticRegression(max_iter=200)
+    last = Ridge() if plan.target.kind.numeric else LogisticRegression(max_iter=200)
     return make_pipeline(columns, last)
 
 
 def _said(plan: FeaturePlan, model: Any, test: np.ndarray) -> Prediction:
-    if plan.target.task == "regression":
+    if plan.target.kind.numeric:
         return Prediction(values=np.asarray(model.predict(test), dtype=np.float64))
     probabilities = np.zeros((len(test), len(plan.target.classes)))
     probabilities[:, model.classes_.astype(int)] = model.predict_proba(test)
     return Prediction(probabilities, probabilities.argmax(axis=1).astype(np.int32))
 
 
-def described(baselines: Mapping[str, Baseline]) -> dict[str, str]:
+def described(baselines: Mapping[str, Baseline], ranked: bool = False) -> dict[str, str]:
     """What each baseline is, in words."""
-    words = {"constant": "the best answer that looks at no column"}
+    words = {"constant": "a random order" if ranked else "the best answer that looks at no column"}
     return words | {name: each.description for name, each in baselines.items()}

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from shipway.components.evaluate.queries import shuffled
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.metrics import MAIN_METRIC, compute_metrics, paired_difference
 from shipway.components.lib.model_package import ModelPackage
+from shipway.components.lib.queries import told
 from shipway.components.lib.scoring import Prediction, Scorer
 
 FRACTIONS = (0.25, 0.5, 1.0)
@@ -46,7 +48,7 @@ def learning_curve(
     """
     if len(y) < MIN_ROWS:
         return {}
-    main, order = MAIN_METRIC[held.target.task], np.random.default_rng(seed).permutation(len(y))
+    main, order = MAIN_METRIC[held.target.task], shuffled(y, np.random.default_rng(seed))
     points, said = [], []
     for fraction in FRACTIONS:
         rows = order[: int(fraction * len(y))]
@@ -73,8 +75,8 @@ def _refit(
     if "objective" not in parameters:
         parameters |= _objective(package)
     kept = int(len(y) * (1 - HELD))
-    training = xgb.QuantileDMatrix(matrix[:kept], y[:kept], max_bin=BINS)
-    watched = xgb.QuantileDMatrix(matrix[kept:], y[kept:], ref=training, max_bin=BINS)
+    training = xgb.QuantileDMatrix(matrix[:kept], max_bin=BINS, **told(y[:kept], None))
+    watched = xgb.QuantileDMatrix(matrix[kept:], ref=training, max_bin=BINS, **told(y[kept:], None))
     booster = xgb.train(
         parameters,
         training,
@@ -87,7 +89,6 @@ def _refit(
 
 
 def _objective(package: ModelPackage) -> dict[str, Any]:
-    if package.signature.task == "multiclass":
-        return {"objective": "multi:softprob", "num_class": len(package.signature.classes)}
-    binary = package.signature.task == "binary"
-    return {"objective": "binary:logistic" if binary else "reg:squarederror"}
+    target = package.signature.target
+    several = {"num_class": len(target.classes)} if target.task == "multiclass" else {}
+    return {"objective": target.kind.objective} | several

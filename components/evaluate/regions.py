@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shipway.components.evaluate.queries import subjects_of
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.kinds import is_number, is_text
@@ -73,13 +74,18 @@ def row_losses(held: HeldOut) -> np.ndarray:
 def find_regions(test: Path, label: str, held: HeldOut, seed: int = 0) -> dict[str, Any]:
     """Propose weak regions on one half of the rows and confirm them on the other.
 
+    Of a ranking queries take the place of rows: their columns are those that are the same in all
+    rows of a query.
+
     Returns:
         A JSON object: proposed (how many were looked at), regions (of `Region`, the worst first).
     """
-    losses = row_losses(held)
+    subjects = subjects_of(held) if held.target.ranked else None
+    losses = row_losses(held) if subjects is None else subjects.losses
     if len(losses) < MIN_ROWS:
         return {"proposed": 0, "regions": []}
-    axes = _axes(test, label)
+    table = read_table(test) if subjects is None else subjects.table(read_table(test))
+    axes = _axes(table, label)
     if not axes:
         return {"proposed": 0, "regions": []}
     half = np.random.default_rng(seed).random(len(losses)) < 0.5
@@ -92,7 +98,8 @@ def find_regions(test: Path, label: str, held: HeldOut, seed: int = 0) -> dict[s
         if running <= CHANCE:
             name, mask = proposed[index]
             evidence = tests[index] | {"p_adjusted": running, "rows_in_all": int(mask.sum())}
-            regions.append(Region(Slice(name, mask & ~half), evidence))
+            shown = mask & ~half if subjects is None else subjects.rows(mask & ~half)
+            regions.append(Region(Slice(name, shown), evidence))
     regions.sort(key=lambda region: -region.evidence["excess"])
     return {"proposed": len(proposed), "regions": regions}
 
@@ -187,8 +194,7 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), lowest - 1 - abs(lowest), values)
 
 
-def _axes(test: Path, label: str) -> list[_Axis]:
-    table = read_table(test)
+def _axes(table: pa.Table, label: str) -> list[_Axis]:
     names = [name for name in table.column_names if name != label][:MAX_COLUMNS]
     private = private_columns(table.schema)
     return [

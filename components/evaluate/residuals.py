@@ -22,11 +22,14 @@ def said_and_came(held: HeldOut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What was predicted and what came, as numbers, of the rows where both are known.
 
     Binary: the probability of the positive class, and 1 or 0; multiclass: the probability of the
-    predicted class, and whether it was right; regression: the values.
+    predicted class, and whether it was right; regression: the values; ranking: nothing, as its
+    scores are no amount of anything.
 
     Returns:
         Prediction and truth of the known rows, and the mask of those rows.
     """
+    if held.target.ranked:
+        return np.zeros(0), np.zeros(0), np.zeros(len(held.y), dtype=bool)
     if held.target.task == "regression":
         said, came = np.asarray(held.prediction.values, dtype=np.float64), held.y.astype(np.float64)
         known = np.isfinite(said)

@@ -17,6 +17,7 @@ from shipway.components.lib.features import to_float32
 from shipway.components.lib.held_out import HeldOut, rows_of
 from shipway.components.lib.kinds import is_text
 from shipway.components.lib.metrics import HIGHER_IS_BETTER, MAIN_METRIC, compute_metrics
+from shipway.components.lib.queries import whole_queries
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import read_table
 
@@ -35,7 +36,7 @@ def robustness(scorer: Scorer, test: Path, held: HeldOut, seed: int = 0) -> dict
         drop: how much worse the metric is; the worst first). Empty where it is undefined.
     """
     draw = np.random.default_rng(seed)
-    rows = np.sort(draw.permutation(len(held.y))[:ROWS])
+    rows = whole_queries(held.y, ROWS, draw)
     table = read_table(test).take(pa.array(rows))
     target, y, plan = held.target, held.y[rows], scorer.plan
     main = MAIN_METRIC[target.task]

@@ -42,6 +42,8 @@ def summary(document: Mapping[str, Any]) -> list[str]:
 def _unit(document: Mapping[str, Any]) -> str:
     if document["task"] == "regression":
         return f"of {document['label']}"
+    if document["task"] == "ranking":
+        return "of the score"
     if document["task"] == "binary":
         return f"in the log-odds of {document['positive_class']}"
     return "in the margin of a class"

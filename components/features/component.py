@@ -26,7 +26,7 @@ def fit_features(
         train: Training rows.
         label: Column to predict.
         schema: Schema of the table; kinds of columns in a reviewed one overrule the guess.
-        task: auto, binary, multiclass or regression.
+        task: auto, binary, multiclass, regression or ranking (by group_column).
         time_column: Column that orders rows in time.
         group_column: Column that groups rows; not a feature.
         weight_column: Column that weighs rows in training; not a feature.

@@ -11,6 +11,7 @@ from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.labels import resolve_target
 from shipway.components.lib.private import PRIVATE, private_columns
+from shipway.components.lib.queries import check_query
 from shipway.components.lib.reports import Report
 from shipway.components.lib.schema_file import Review, review_of, reviewed_kinds
 from shipway.components.lib.stored_table import StoredTable
@@ -63,6 +64,7 @@ def fit(
                 f"The training rows have no column '{name}'.{nearest(name, table.column_names)} "
                 f"They have {', '.join(table.column_names[:20])}."
             )
+    check_query(task, group_column)
     target = resolve_target(table.column(label), task)
     text = schema.read_text(encoding="utf-8") if schema is not None else ""
     plan = fit_plan(

@@ -1,6 +1,7 @@
 """A model's predictions for the test rows, beside their true labels: what a judgement rests on."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.errors import DataError, nearest
+from shipway.components.lib.queries import query_codes, with_queries
 from shipway.components.lib.tables import json_value, read_batches, read_schema
 from shipway.components.lib.task import Target
 
@@ -18,6 +20,7 @@ FIELDS = ("probabilities", "labels", "values", "interval")  # of a prediction
 if TYPE_CHECKING:
     from shipway.components.lib.model_package import ModelPackage
     from shipway.components.lib.scoring import Prediction
+    from shipway.components.lib.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,18 @@ class HeldOut:
 
     Attributes:
         target: the model's task and classes.
-        y: true labels, shape (n,): values, or codes with -1 for a class training never saw.
+        y: true labels, shape (n,): values, or codes with -1 for a class training never saw;
+            of a ranking with their queries (`lib/queries.py`).
         prediction: of the same rows.
         unseen: rows by class, of the classes that training never saw.
+        query_column: names the query of a row; of a ranking only.
     """
 
     target: Target
     y: np.ndarray
     prediction: "Prediction"
     unseen: dict[str, int]
+    query_column: str = ""
 
 
 def score_held_out(package: "ModelPackage", test: Path) -> HeldOut:
@@ -58,14 +64,35 @@ def score_held_out(package: "ModelPackage", test: Path) -> HeldOut:
     scorer = Scorer(package.booster, signature)
     parts: list[Prediction] = []
     labels: list[pa.Array] = []
+    query = _query_column(signature, names)
+    queries: list[pa.Array] = []
     for batch in read_batches(test):
         if batch.num_rows:
             parts.append(scorer.score_table(pa.Table.from_batches([batch])))
             labels.append(batch.column(signature.label))
+            if query:
+                queries.append(batch.column(query))
     if not parts:
         raise DataError("The test table has no rows; raise test_fraction or bring more data.")
     y, unseen = _encoded(target, pa.chunked_array(labels))
-    return HeldOut(target, y, _joined(parts), unseen)
+    if query:
+        y = with_queries(y, query_codes(pa.chunked_array(queries), query))
+    return HeldOut(target, y, _joined(parts), unseen, query)
+
+
+def _query_column(signature: "Signature", names: Sequence[str]) -> str:
+    """The column of a ranking's queries; empty for other tasks.
+
+    Raises:
+        DataError: it is not there.
+    """
+    query = str(signature.plan["group_column"]) if signature.target.ranked else ""
+    if query and query not in names:
+        raise DataError(
+            f"The test table has no column '{query}', by which the ranking '{signature.name}' "
+            f"orders rows.{nearest(query, names)} Split the table that the model was trained on."
+        )
+    return query
 
 
 def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":

@@ -101,15 +101,17 @@ def by_query(y: np.ndarray) -> np.ndarray:
 
 
 def told(y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
-    """Labels and weights as a matrix of XGBoost takes them; rows of a ranking in query order.
+    """Labels and weights as a matrix of XGBoost takes them; rows of a query stand together.
 
     Raises:
         DataError: rows of one query weigh differently.
     """
     if y.dtype != LABELS:
         return {"label": y, "weight": weights}
+    opens = np.append(True, y["query"][1:] != y["query"][:-1])[: len(y)]
+    codes = np.cumsum(opens) - 1
     if weights is not None:
-        _, first, codes = np.unique(y["query"], return_index=True, return_inverse=True)
+        first = np.flatnonzero(opens)
         wrong = int((weights[first][codes] != weights).sum())
         if wrong:
             raise DataError(
@@ -117,4 +119,4 @@ def told(y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
                 "query), but a ranking weighs whole queries. Give all rows of a query one weight."
             )
         weights = weights[first]
-    return {"label": y["relevance"], "qid": y["query"], "weight": weights}
+    return {"label": y["relevance"], "qid": codes, "weight": weights}

@@ -18,6 +18,7 @@ from shipway.components.lib.metrics import (
     paired_difference,
 )
 from shipway.components.lib.private import is_private, unnamed_value
+from shipway.components.lib.queries import units_of
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import json_value, read_schema, read_table
 
@@ -27,6 +28,7 @@ MAX_VALUES_ASKED = 30
 MAX_CANDIDATES = 200
 MIN_ROWS = 50
 MIN_CLASS_ROWS = 10
+MIN_QUERIES = 20
 ROUNDS = 100
 RANGES = 4
 MISSING = "(missing)"
@@ -111,8 +113,8 @@ def measure_slices(
 
     Returns:
         A JSON object a slice: slice, n, metrics; where rows are enough for an interval to mean
-        something (50, and 10 of each class of a binary task) also interval (of the main metric) and
-        gain (over the constant, positive is better).
+        something (50, and 10 of each class of a binary task, or 20 queries) also interval
+        (of the main metric) and gain (over the constant, positive is better).
     """
     main = MAIN_METRIC[held.target.task]
     measured = []
@@ -137,6 +139,8 @@ def measure_slices(
 
 def is_enough(task: str, y: np.ndarray) -> bool:
     """Whether resampling tells how sure a figure is: with one positive row, no round doubts it."""
+    if task == "ranking":
+        return units_of(y)[0] >= MIN_QUERIES
     if task == "binary" and min((y == 0).sum(), (y == 1).sum()) < MIN_CLASS_ROWS:
         return False
     return len(y) >= MIN_ROWS

@@ -27,7 +27,8 @@ class Engine:
         name: the model's name in the URLs.
         version: its version; "" when it was not given.
         digest: of the model package.
-        task: "binary", "multiclass" or "regression".
+        task: "binary", "multiclass", "regression" or "ranking".
+        numeric: whether its answers are numbers, and not classes.
         threshold: probability from which on the positive class is the answer; binary only.
         labels: the classes as answers give them, in the order of the probabilities.
         classes: as text, in that order.
@@ -67,7 +68,8 @@ class Engine:
         self.max_explain_rows = max_explain_rows
         self.response = Response.from_json(signature.response)
         self.space = "log_odds"
-        if self.task == "regression":
+        self.numeric = signature.target.kind.numeric
+        if self.numeric:
             self.space = "log_value" if self.response.link == "log" else "value"
         self.schema: Schema = schema_of(signature)
         self._scorer = Scorer(package.booster, signature)
@@ -170,7 +172,7 @@ class Engine:
 
     def output_types(self) -> list[dict[str, Any]]:
         """Names, datatypes and shapes of the outputs, as V2 metadata gives them."""
-        if self.task == "regression":
+        if self.numeric:
             value = {"name": "value", "datatype": "FP64", "shape": [-1]}
             ends = {"name": "interval", "datatype": "FP64", "shape": [-1, 2]}
             return [value, ends] if self.response.coverage else [value]
@@ -192,7 +194,7 @@ class Engine:
         for told, column in zip(inputs, self.schema.columns, strict=True):
             told["parameters"] = {"nullable": column.nullable, **column.details}
         outputs = self.output_types()
-        if self.task != "regression":
+        if not self.numeric:
             outputs[1]["parameters"] = self.class_parameters()
         elif self.response.coverage:
             outputs[1]["parameters"] = {"coverage": self.response.coverage}

@@ -19,6 +19,10 @@ ERRORS = {
     "503": "The server has too much to do, or is about to end; try again.",
     "504": "The answer took too long.",
 }
+SCORE = (
+    "A score to sort the rows of one query by, the highest first. It compares rows within a query "
+    "only, and is no probability; the query itself need not be sent."
+)
 
 
 def document(engine: Engine) -> Json:
@@ -65,7 +69,7 @@ def _parameters(engine: Engine) -> Json:
             "description": "The largest contributions to give; 0 for all.",
         },
     }
-    if engine.task != "regression":
+    if not engine.numeric:
         wishes["top_k"] = {
             "type": "integer",
             "minimum": 0,
@@ -117,8 +121,8 @@ def _answers(engine: Engine) -> Json:
             "additionalProperties": False,
         },
     }
-    if engine.task == "regression":
-        answer: Json = {"value": _number("The prediction.")}
+    if engine.numeric:
+        answer: Json = {"value": _number(SCORE if engine.task == "ranking" else "The prediction.")}
         if engine.response.coverage:
             answer["interval"] = {
                 "type": "array",

@@ -10,6 +10,7 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.reports import Report
 from shipway.components.lib.signature import Signature
+from shipway.components.train.queries import NO_CALIBRATION
 
 TOP = 20
 
@@ -56,7 +57,9 @@ def write_page(
         _how(settings, rounds, members),
     )
     _add_importance(report, plan, booster)
-    lines = [["calibration", signature.calibrator["method"]]] * (task != "regression")
+    lines = [["calibration", signature.calibrator["method"]]] * (not plan.target.kind.numeric)
+    if plan.target.ranked:
+        lines.append(["calibration and threshold", NO_CALIBRATION])
     if signature.threshold is not None:
         lines.append([f"threshold of '{plan.target.positive_class}'", f"{signature.threshold:.4f}"])
     if coverage := settings.response.coverage:
