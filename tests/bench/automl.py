@@ -31,7 +31,7 @@ REQUIREMENTS = {
     ],
     "autogluon": ["autogluon.tabular[lightgbm,xgboost,catboost]==1.6.3"],
 }
-GRACE = 300  # seconds beyond its budget after which a peer is ended
+Peer = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,32 @@ class Wish:
     seed: int
 
 
-def prepare(peer: str, root: Path) -> Path:
-    """The Python of a peer's environment, made under a folder when it is not there."""
+def start(peer: str, root: Path) -> Peer:
+    """Start a peer in its environment, which is made under a folder when it is not there."""
     if peer not in REQUIREMENTS:
         raise click.BadParameter(f"'{peer}' is no peer: it is {' or '.join(REQUIREMENTS)}.")
-    return install(peer, REQUIREMENTS[peer], root.resolve()) / "python"
+    python = install(peer, REQUIREMENTS[peer], root.resolve()) / "python"
+    variables = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    variables.pop("PYTHONPATH", None)
+    with (root / f"{peer}.log").open("wb") as log:
+        return subprocess.Popen(
+            [python, PROGRAM], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            text=True, env=variables,
+        )  # fmt: skip
+
+
+def stop(peer: Peer) -> None:
+    """Let a peer end."""
+    peer.communicate()
 
 
 def answers(
-    python: Path, fold: Path, target: Target, wish: Wish
+    peer: Peer, fold: Path, target: Target, wish: Wish
 ) -> tuple[Prediction, float, str] | None:
     """Let a peer learn from training and validation rows, and answer the test rows.
 
     Args:
-        python: of the peer's environment.
+        peer: as `start` gives it.
         fold: folder of the Datasets train, validation and test.
         target: the task and its classes.
         wish: what it is asked for.
@@ -91,15 +103,12 @@ def answers(
     pq.write_table(known, place / "train.parquet")
     pq.write_table(tables["test"].drop_columns([wish.label]), place / "test.parquet")
     (place / "request.json").write_text(json.dumps(asdict(wish)))
-    variables = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    with (place / "log").open("wb") as log:
-        done = subprocess.run(
-            [python, PROGRAM, place], cwd=place, stdout=log, stderr=log, env=variables,
-            timeout=wish.seconds + GRACE,
-        )  # fmt: skip
-    if done.returncode:
-        tail = (place / "log").read_text(errors="replace").strip().splitlines()[-1:]
-        click.echo(f"'{wish.peer}' made no model in {wish.seconds:.0f} s: {''.join(tail)}")
+    assert peer.stdin is not None
+    assert peer.stdout is not None
+    print(place, file=peer.stdin, flush=True)
+    said = peer.stdout.readline().strip()
+    if said != "done":
+        click.echo(f"'{wish.peer}' made no model in {wish.seconds:.0f} s: {said[-300:]}")
         return None
     found = np.load(place / "answers.npy", allow_pickle=False)
     facts = json.loads((place / "facts.json").read_text())

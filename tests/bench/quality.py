@@ -85,7 +85,7 @@ class Answers:
 def main(names: tuple[str, ...], seconds: int, seed: int, peers: str, out: Path) -> None:
     """Measure quality; writes build/bench/quality.{json,md}."""
     out.mkdir(parents=True, exist_ok=True)
-    rivals = {name: automl.prepare(name, out) for name in peers.split(",") if name}
+    rivals = {name: automl.start(name, out) for name in peers.split(",") if name}
     lines, raw = [], {}
     for name in names or TABLES:
         with tempfile.TemporaryDirectory(prefix="shipway-bench-") as folder:
@@ -98,6 +98,8 @@ def main(names: tuple[str, ...], seconds: int, seed: int, peers: str, out: Path)
         "| table | metric | model | value | better than ours by | s | wanted | |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
+    for peer in rivals.values():
+        automl.stop(peer)
     score = _score(raw)
     click.echo(score)
     (out / "quality.md").write_text(head + "".join(lines) + "\n" + score)
@@ -105,7 +107,7 @@ def main(names: tuple[str, ...], seconds: int, seed: int, peers: str, out: Path)
 
 
 def _measure(
-    name: str, place: Path, seconds: int, seed: int, rivals: Mapping[str, Path]
+    name: str, place: Path, seconds: int, seed: int, rivals: Mapping[str, automl.Peer]
 ) -> dict[str, dict[str, object]]:
     table = TABLES[name]
     request = IngestRequest(str(SHARED / name / table.path), table.label, table.exclude)
@@ -128,8 +130,8 @@ def _measure(
         answers["tuned"].append(_ours(fold, {}, seed, _tuner(fold, wish)))
         for ours in OURS:
             answers[ours][-1].seconds += planned
-        for way, python, asked in _asked(table, plan.target, rivals, answers, seed):
-            found = automl.answers(python, fold, plan.target, asked)
+        for way, peer, asked in _asked(table, plan.target, rivals, answers, seed):
+            found = automl.answers(peer, fold, plan.target, asked)
             answers.setdefault(way, []).extend([Answers(*found)] if found else [])
     answers = {way: parts for way, parts in answers.items() if len(parts) == len(folds)}
     y = np.concatenate(truth)
@@ -140,16 +142,16 @@ def _measure(
 def _asked(
     table: Table,
     target: Target,
-    rivals: Mapping[str, Path],
+    rivals: Mapping[str, automl.Peer],
     answers: Mapping[str, list[Answers]],
     seed: int,
-) -> Iterator[tuple[str, Path, automl.Wish]]:
+) -> Iterator[tuple[str, automl.Peer, automl.Wish]]:
     """Each rival twice: with the time that our default run took, and with that of the tuned one."""
-    for peer, python in rivals.items():
+    for peer, process in rivals.items():
         for ours in OURS:
             yield (
                 f"{peer}, time of {ours}",
-                python,
+                process,
                 automl.Wish(
                     peer, table.label, target.task, table.metric, answers[ours][-1].seconds,
                     ours == "tuned", bool(table.time_column), seed,
