@@ -116,7 +116,7 @@ def train_and_deploy(
         model_name: Name of the model and of its endpoint.
         model_store: Directory, or gs:// or s3:// prefix, that keeps the model versions.
         exclude_columns: Columns that must not be used, such as those known only afterwards.
-        task: auto, binary, multiclass or regression.
+        task: auto, binary, multiclass, regression or ranking (by group_column).
         query: One SELECT, where data_uri is a database and does not hold it.
         data_format: auto, csv, jsonl, parquet, feather, orc or avro.
         missing_values: Cells to read as missing, beside the usual ones; "fare=-1" in one column.
@@ -134,7 +134,7 @@ def train_and_deploy(
         beam_pipeline_args: Apache Beam's, with --runner=...; empty streams without Beam.
         split_strategy: auto, hash, stratified, time or group.
         time_column: Column that orders the rows in time.
-        group_column: Column whose values never straddle splits.
+        group_column: Column whose values never straddle splits; of a ranking the query.
         validation_fraction: Share of rows that choose rounds, threshold and calibration.
         test_fraction: Share of rows read once, for the evaluation.
         accepted_leaks: Columns that the leakage gate may report but not stop for.
