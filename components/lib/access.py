@@ -1,5 +1,6 @@
 """What the deployer must be allowed to do, asked before anything is written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shipway.components.lib.cluster import Cluster
@@ -51,6 +52,19 @@ RULES = (
 )
 
 
+# What a training step does that has several workers.
+TRAINING = (
+    AccessRule(
+        "trainer.kubeflow.org",
+        "trainjobs",
+        ("get", "create", "patch", "delete"),
+        "trains with several workers",
+    ),
+    AccessRule("", "pods", ("get", "list"), "gives workers what the step has; tells why they fail"),
+    AccessRule("", "pods/log", ("get",), "tells why workers fail"),
+)
+
+
 def check_access(cluster: Cluster, mode: str) -> None:
     """Ask the API about every rule that a deployment mode needs.
 
@@ -58,14 +72,22 @@ def check_access(cluster: Cluster, mode: str) -> None:
         ConfigurationError: something is not allowed; the message holds the missing rules.
         EndpointError: the API cannot be asked.
     """
+    _check(cluster, [rule for rule in RULES if rule.mode in ("", mode)], "manifests/base")
+
+
+def check_training_access(cluster: Cluster) -> None:
+    """As `check_access`, for a training with several workers."""
+    _check(cluster, TRAINING, "manifests/components/training")
+
+
+def _check(cluster: Cluster, rules: Sequence[AccessRule], manifest: str) -> None:
     missing = []
-    for rule in RULES:
-        if rule.mode in ("", mode):
-            denied = [v for v in rule.verbs if not cluster.may(v, rule.group, rule.resource)]
-            missing += [rule.as_yaml(denied)] if denied else []
+    for rule in rules:
+        denied = [v for v in rule.verbs if not cluster.may(v, rule.group, rule.resource)]
+        missing += [rule.as_yaml(denied)] if denied else []
     if missing:
         lines = "\n".join(missing)
         raise ConfigurationError(
             f"The pipeline's service account lacks rights in namespace '{cluster.namespace}'. Add "
-            f"these rules to its Role, or apply manifests/base, which has them:\n{lines}"
+            f"these rules to its Role, or apply {manifest}, which has them:\n{lines}"
         )

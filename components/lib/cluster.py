@@ -29,7 +29,10 @@ KINDS = {
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "ConfigMap": ("v1", "configmaps"),
     "Pod": ("v1", "pods"),
+    "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs"),
 }
+# What brings kinds of a group, where a cluster does not know them.
+BRINGS = {"trainer.kubeflow.org": "Kubeflow Trainer 2.2 or newer"}
 
 
 def own_namespace(given: str) -> str:
@@ -105,7 +108,8 @@ class Cluster:
         if answer is None:
             raise EndpointError(
                 f"The cluster knows no {kind} of {KINDS[kind][0]}, or no namespace "
-                f"'{self.namespace}'. Install KServe, and create the namespace."
+                f"'{self.namespace}'. Install {BRINGS.get(KINDS[kind][0].split('/')[0], 'KServe')}, "
+                "and create the namespace."
             )
         return dict(answer)
 

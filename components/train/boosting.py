@@ -1,6 +1,7 @@
 """Boosting: weighted matrices, early stopping, and the best round."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,25 @@ from shipway.components.lib.objectives import check_labels
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
+from shipway.components.train.checkpoint import Checkpoints, Recorder, joined, stopping_after
 from shipway.components.train.matrices import training_matrix
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows are a worker's own: those of one process are all.
+
+    Attributes:
+        rank: of the worker, from 0.
+        count: workers in all.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def of(self, rows: int) -> slice:
+        """The worker's rows of so many; each has as many as the others, but for one."""
+        return slice(self.rank * rows // self.count, (self.rank + 1) * rows // self.count)
 
 
 def boost(
@@ -21,8 +40,12 @@ def boost(
     held_out: StoredTable,
     matrix: np.ndarray,
     settings: Settings,
+    kept: Checkpoints | None = None,
+    share: Share = Share(),
 ) -> tuple[xgb.Booster, dict[str, list[float]]]:
     """Train until the validation loss stops falling.
+
+    Labels, weights and statistics of the target are those of all rows, whatever the share.
 
     Args:
         plan: fitted on the training rows.
@@ -30,6 +53,8 @@ def boost(
         held_out: of validation, raw.
         matrix: the model's rows of validation, float32 of shape (n, k).
         settings: parameters, rounds and patience.
+        kept: checkpoints to go on from and to write.
+        share: which rows are trained on here, where several workers train together.
 
     Returns:
         The booster cut at its best round, and the losses of training and validation by round.
@@ -46,9 +71,14 @@ def boost(
         row_weights(plan, table, labels, settings.balance)
         for table, labels in ((rows, y), (held_out, held_y))
     )
+    mine, held = share.of(rows.num_rows), share.of(held_out.num_rows)
+    if share.count > 1:
+        y, held_y, matrix = y[mine], held_y[held], matrix[held]
+        weights = None if weights is None else weights[mine]
+        held_weights = None if held_weights is None else held_weights[held]
     with training_matrix(
-        lambda out: plan.transform_training(rows, out),
-        (rows.num_rows, len(safe)),
+        lambda out: plan.transform_training(rows, out, mine),
+        (len(y), len(safe)),
         y,
         weights,
         safe,
@@ -58,7 +88,7 @@ def boost(
         validation = xgb.QuantileDMatrix(
             matrix, held_y, weight=held_weights, feature_names=safe, ref=training, max_bin=bins
         )
-        best, losses = learn(settings.booster, training, validation, settings)
+        best, losses = learn(settings.booster, training, validation, settings, kept)
         del training, validation  # before the files that they stand in
     return best, losses
 
@@ -68,6 +98,7 @@ def learn(
     training: xgb.QuantileDMatrix,
     validation: xgb.QuantileDMatrix,
     settings: Settings,
+    kept: Checkpoints | None = None,
 ) -> tuple[xgb.Booster, dict[str, list[float]]]:
     """Train on one matrix until the loss on another stops falling.
 
@@ -76,17 +107,22 @@ def learn(
         training: rows that make the trees.
         validation: rows that tell when to stop.
         settings: rounds and patience.
+        kept: checkpoints to go on from and to write.
 
     Returns:
         The booster cut at its best round, and the losses of training and validation by round.
     """
     history: dict[str, dict[str, list[float]]] = {}
+    begun = kept.latest() if kept is not None else None
+    before = begun.curves if begun is not None else {}
+    callbacks = [stopping_after(settings.patience, begun)]
     booster = xgb.train(
         dict(parameters),
         training,
-        settings.rounds,
+        settings.rounds - (begun.booster.num_boosted_rounds() if begun is not None else 0),
         evals=[(training, "training"), (validation, "validation")],
-        early_stopping_rounds=settings.patience,
+        xgb_model=begun.booster if begun is not None else None,
+        callbacks=callbacks if kept is None else [*callbacks, Recorder(kept, before)],
         evals_result=history,
         verbose_eval=False,
     )
@@ -94,4 +130,4 @@ def learn(
     best = booster[: booster.best_iteration + 1]
     best.set_attr(best_iteration=None, best_score=None)
     best.set_param({"device": "cpu"})  # calibration, golden rows and serving score there
-    return best, {name: next(iter(values.values())) for name, values in history.items()}
+    return best, joined(before, history)

@@ -9,6 +9,7 @@ the same.
 import hashlib
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,11 +41,13 @@ class State:
     Attributes:
         booster: with all its rounds.
         curves: losses of training and validation by round.
+        metric: XGBoost's name of the loss; empty in a final state.
         finished: whether the booster is the final one, cut at its best round.
     """
 
     booster: xgb.Booster
     curves: Curves
+    metric: str
     finished: bool
 
 
@@ -52,6 +55,7 @@ class Checkpoints:
     """The checkpoints of one training.
 
     Attributes:
+        address: where they stand.
         resumed_at: the round that it went on from; 0 where it began anew.
     """
 
@@ -63,6 +67,7 @@ class Checkpoints:
             key: stands for data, plan and parameters; asked for when it is needed.
             writes: whether this process writes them.
         """
+        self.address = address
         self._folder = folder_at(address)
         self._ask_key = key
         self._writes = writes
@@ -110,17 +115,17 @@ class Checkpoints:
         head, _, raw = body.partition(b"\n")
         return State(xgb.Booster(model_file=bytearray(raw)), **json.loads(head))
 
-    def save(self, booster: xgb.Booster, curves: Mapping[str, Sequence[float]]) -> None:
+    def save(self, booster: xgb.Booster, curves: Curves, metric: str) -> None:
         """Keep a state in the place of the one before; where that fails, training goes on."""
         if not self._writes or self._folder is None:
             return
         try:
-            self._save(booster, curves, finished=False)
+            self._save(booster, curves, metric)
         except (OSError, ShipwayError) as error:
             self._folder = None
             _log.warning("no checkpoint is kept: %s", error)
 
-    def finish(self, booster: xgb.Booster, curves: Mapping[str, Sequence[float]]) -> None:
+    def finish(self, booster: xgb.Booster, curves: Curves) -> None:
         """Keep the final state, for another process.
 
         Raises:
@@ -133,13 +138,12 @@ class Checkpoints:
                 "must be in gs:// or s3:// (a MinIO with AWS_ENDPOINT_URL set)."
             )
         if self._writes:
-            self._save(booster, curves, finished=True)
+            self._save(booster, curves)
 
-    def _save(
-        self, booster: xgb.Booster, curves: Mapping[str, Sequence[float]], finished: bool
-    ) -> None:
+    def _save(self, booster: xgb.Booster, curves: Curves, metric: str = "") -> None:
         assert self._folder is not None
-        head = json.dumps({"curves": curves, "finished": finished}).encode()
+        finished = not metric
+        head = json.dumps({"curves": curves, "metric": metric, "finished": finished}).encode()
         body = head + b"\n" + booster.save_raw("ubj")
         # A final state comes after every other one, of however many rounds.
         name = f"{self.key}-{'final' if finished else f'{booster.num_boosted_rounds():08d}'}"
@@ -180,7 +184,8 @@ class Recorder(xgb.callback.TrainingCallback):  # type: ignore[misc]  # no stubs
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
         """Keep one when it is time."""
         if time.monotonic() - self._last >= SECONDS:
-            self._kept.save(model, joined(self._before, evals_log))
+            metric = next(iter(evals_log["validation"]))
+            self._kept.save(model, joined(self._before, evals_log), metric)
             self._last = time.monotonic()
         return False
 
@@ -193,14 +198,24 @@ def joined(before: Curves, history: Mapping[str, Mapping[str, Sequence[float]]])
     } or before
 
 
-def stopping_after(patience: int, begun: State | None, metric: str) -> xgb.callback.EarlyStopping:
+def stopping_after(patience: int, begun: State | None) -> xgb.callback.EarlyStopping:
     """Early stopping that has seen the rounds of an earlier process."""
-    stopping = xgb.callback.EarlyStopping(patience)
+    stopping = xgb.callback.EarlyStopping(rounds=patience)
     if begun is not None:
         for index in range(begun.booster.num_boosted_rounds()):
-            seen = {name: {metric: values[: index + 1]} for name, values in begun.curves.items()}
+            seen = {n: {begun.metric: c[: index + 1]} for n, c in begun.curves.items()}
             stopping.after_iteration(begun.booster, index, seen)
     return stopping
+
+
+def address_for(model: str, model_name: str) -> str:
+    """Where the checkpoints of a training stand: beside its output, or in a folder for all.
+
+    A step that Kubeflow tries again has the same outputs; a run on one machine has new ones, so it
+    names a folder.
+    """
+    folder = os.environ.get("SHIPWAY_CHECKPOINTS")
+    return f"{folder.rstrip('/')}/{model_name}" if folder else f"{model.rstrip('/')}.checkpoints"
 
 
 def fingerprint(inputs: Sequence[Path], settings: Settings, workers: int) -> str:

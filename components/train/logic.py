@@ -18,6 +18,7 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.parameters import Settings, settings_for
+from shipway.components.lib.queries import labels_of
 from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.signature import Signature, signature_of
@@ -25,9 +26,12 @@ from shipway.components.lib.stored_table import StoredTable
 from shipway.components.train.bagging import bag
 from shipway.components.train.baseline import baseline_of
 from shipway.components.train.boosting import boost
+from shipway.components.train.checkpoint import Checkpoints, address_for, fingerprint
 from shipway.components.train.golden import golden_rows
 from shipway.components.train.page import write_page
+from shipway.components.train.queries import boost_queries, check_ranking
 from shipway.components.train.threshold import best_threshold, rule_of
+from shipway.components.train.workers import boost_on_workers, check_workers, job_of
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ class Request:
         threshold_rule: what the answers of a binary model are for.
         quality: fast, standard or best.
         time_column: orders rows in time; empty where order does not matter.
+        workers: processes, or pods on a cluster, that train together; each holds a share of rows.
+        uris: of train, validation, plan and model, where they are no paths.
     """
 
     model_name: str
@@ -59,6 +65,8 @@ class Request:
     threshold_rule: str = "f1"
     quality: str = "standard"
     time_column: str = ""
+    workers: int = 1
+    uris: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,19 +98,36 @@ def train(
     Raises:
         ConfigurationError: a parameter is unknown, or the plan cannot be read.
         DataError: a table does not fit the plan.
+        WorkerError: several workers were asked for, and one failed.
     """
     began = time.monotonic()
     rule_of(request.threshold_rule)  # a wrong one is refused before the work
+    check_workers(request.workers, request.quality)
     plan = FeaturePlan.read(plan_path)
     rows, held_out = StoredTable(train_path), StoredTable(validation_path)
+    if plan.target.ranked:
+        check_ranking(request.workers, request.threshold_rule)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
-    y = plan.target.encode(held_out.column(plan.label))
+    y = labels_of(plan, held_out)
     matrix = plan.transform(held_out)
     bagged = request.quality == "best"
-    if bagged:
+    places = {"train": str(train_path), "validation": str(validation_path), "plan": str(plan_path)}
+    places |= {"model": str(model_path)} | request.uris
+    inputs = [train_path, validation_path, plan_path]
+    kept = Checkpoints(
+        address_for(places["model"], request.model_name),
+        lambda: fingerprint(inputs, settings, request.workers),
+    )
+    if plan.target.ranked:
+        booster, curves = boost_queries(plan, rows, held_out, matrix, settings, kept)
+    elif bagged:
         booster, curves = bag(plan, rows, held_out, settings, request.time_column)
+    elif request.workers > 1:
+        shape = rows.num_rows, len(plan.feature_names)
+        job = job_of(places, kept, settings, shape, request.workers)
+        booster, curves = boost_on_workers(job, request.workers, kept)
     else:
-        booster, curves = boost(plan, rows, held_out, matrix, settings)
+        booster, curves = boost(plan, rows, held_out, matrix, settings, kept)
     signature = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_matrix(matrix)
@@ -136,12 +161,15 @@ def train(
         "trained %s on %d rows: %d rounds, %.1f s, %s",
         request.model_name, rows.num_rows, booster.num_boosted_rounds(), seconds, metrics,
     )  # fmt: skip
+    kept.clear()
     metadata: dict[str, str | float] = {
         "digest": digest,
         "task": plan.target.task,
         "model_name": request.model_name,
         "xgboost_version": xgb.__version__,
     }
+    if kept.resumed_at:  # what samples rows or columns is another model than without a break
+        metadata["resumed_at_round"] = float(kept.resumed_at)
     return Trained(metrics | facts, metadata)
 
 
@@ -170,7 +198,7 @@ def _settled(
     )
     scorer = Scorer(booster, plain)
     margins = scorer.margins(matrix)
-    if plan.target.task == "regression":
+    if plan.target.kind.numeric:
         interval = scorer.score_margins(margins).interval
         if interval is None:
             return plain
