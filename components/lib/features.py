@@ -70,11 +70,13 @@ class FeaturePlan:
 
         return transform(self, table)
 
-    def transform_training(self, table: "Rows", out: np.ndarray | None = None) -> np.ndarray:
+    def transform_training(
+        self, table: "Rows", out: np.ndarray | None = None, part: slice = slice(None)
+    ) -> np.ndarray:
         """As `transform`, for the very rows that the plan was fitted on."""
         from shipway.components.lib.transform import transform_training
 
-        return transform_training(self, table, out)
+        return transform_training(self, table, out, part)
 
     def row_transformer(self) -> Callable[[Mapping[str, Any]], np.ndarray]:
         """The lean way for one row: cells as in JSON, by raw column name; missing ones are null.

@@ -32,7 +32,12 @@ def transform(plan: FeaturePlan, table: Rows) -> np.ndarray:
     return _filled(plan, table, {}, _room(plan, table))
 
 
-def transform_training(plan: FeaturePlan, table: Rows, out: np.ndarray | None = None) -> np.ndarray:
+def transform_training(
+    plan: FeaturePlan,
+    table: Rows,
+    out: np.ndarray | None = None,
+    part: slice = slice(None),
+) -> np.ndarray:
     """As `transform`, for the very rows that the plan was fitted on.
 
     Statistics of the target are taken from the other folds, so that no row sees its own label.
@@ -41,6 +46,7 @@ def transform_training(plan: FeaturePlan, table: Rows, out: np.ndarray | None = 
         plan: the plan.
         table: its rows, label included.
         out: where the model's rows go, float32 of shape (n, k), on disk perhaps; None makes room.
+        part: rows that are wanted, of all that the statistics are taken of.
 
     Raises:
         DataError: as `transform`, or the label is missing.
@@ -56,23 +62,28 @@ def transform_training(plan: FeaturePlan, table: Rows, out: np.ndarray | None = 
         folds = _folds(table.num_rows, groups, plan.seed)
         for name in many:
             found = fold_statistics(table.column(name), y, plan.target, folds)
-            statistics[name] = to_float32(found)
-    return _filled(plan, table, statistics, _room(plan, table) if out is None else out)
+            statistics[name] = to_float32(found)[part]
+    return _filled(plan, table, statistics, _room(plan, table, part) if out is None else out, part)
 
 
-def _room(plan: FeaturePlan, table: Rows) -> np.ndarray:
-    return np.empty((table.num_rows, len(plan.feature_names)), dtype=np.float32)
+def _room(plan: FeaturePlan, table: Rows, part: slice = slice(None)) -> np.ndarray:
+    rows = len(range(table.num_rows)[part])
+    return np.empty((rows, len(plan.feature_names)), dtype=np.float32)
 
 
 def _filled(
-    plan: FeaturePlan, table: Rows, known: dict[str, np.ndarray], out: np.ndarray
+    plan: FeaturePlan,
+    table: Rows,
+    known: dict[str, np.ndarray],
+    out: np.ndarray,
+    part: slice = slice(None),
 ) -> np.ndarray:
     """Fill rows with features, block by block; of some columns they are known already."""
     names = [column.name for column in plan.columns if column.name not in known]
     names = names or list(known)[:1]  # which tells how many rows there are
     wanted = {name for interaction in plan.interactions for name in interaction.columns}
     start = 0
-    for block in table.blocks(names) if isinstance(table, StoredTable) else [table]:
+    for block in table.blocks(names, part) if isinstance(table, StoredTable) else [table[part]]:
         stop, left = start + block.num_rows, 0
         paired: dict[str, np.ndarray] = {}  # not yet rounded
         for column in plan.columns:
