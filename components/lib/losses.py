@@ -5,9 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from shipway.components.lib.ranks import query_losses
+
+RANKING = "rank:ndcg"
+
 
 def row_losses(booster: Mapping[str, Any], margins: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What `eval_metric` averages, of each row; of a squared error before the root is taken.
+
+    Of a ranking it is 1 minus the NDCG of each query.
 
     Args:
         booster: XGBoost's parameters.
@@ -15,8 +21,10 @@ def row_losses(booster: Mapping[str, Any], margins: np.ndarray, y: np.ndarray) -
         y: labels, shape (n,).
 
     Returns:
-        float64 of shape (n,).
+        float64 of shape (n,), or of as many as there are queries, in the order of their codes.
     """
+    if booster["objective"] == RANKING:
+        return query_losses(y, margins)
     return np.asarray(_losses(booster, margins.astype(np.float64), y.astype(np.float64)))
 
 
@@ -60,4 +68,11 @@ def mean_error(values: np.ndarray, weights: np.ndarray | None) -> float:
 
 def shown(booster: Mapping[str, Any], loss: float) -> float:
     """A mean loss as `eval_metric` gives it."""
+    if booster["objective"] == RANKING:
+        return 1 - loss
     return float(np.sqrt(loss)) if booster["objective"] == "reg:squarederror" else loss
+
+
+def as_loss(booster: Mapping[str, Any], value: float) -> float:
+    """A value of `eval_metric` as what is minimised: of NDCG more is better."""
+    return 1 - value if booster["objective"] == RANKING else value

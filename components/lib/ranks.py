@@ -119,6 +119,11 @@ def ranking(y: np.ndarray, scores: np.ndarray) -> dict[str, Measure]:
     return {name: mean(values[asked]) for name, values in found.values.items()}
 
 
+def query_losses(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """1 minus the NDCG of each query; 0 where no row is relevant, as XGBoost counts it."""
+    return np.nan_to_num(1 - ranks_of(y, scores).values[f"ndcg@{DEPTH}"])
+
+
 def _ranked(query: np.ndarray, relevance: np.ndarray, scores: np.ndarray) -> _Order:
     places = np.arange(len(query))
     opens = np.append(True, query[1:] != query[:-1])[: len(query)]

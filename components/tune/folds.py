@@ -17,6 +17,7 @@ from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
 from shipway.components.lib.memory import rows_that_fit
+from shipway.components.lib.queries import by_query, labels_of, told, whole_queries
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import category_codes, category_statistics
 from shipway.components.lib.transform import Rows
@@ -33,7 +34,7 @@ class Block:
 
     Attributes:
         matrix: float32 of shape (n, k).
-        y: labels, shape (n,).
+        y: labels, shape (n,); of a ranking in the order of their queries.
         weights: shape (n,), or None.
     """
 
@@ -60,7 +61,7 @@ class Fold:
         parts = []
         for block in (self.training, self.held_out):
             total = len(block.y)
-            taken = np.sort(draw.permutation(total)[:rows]) if total > rows else np.arange(total)
+            taken = whole_queries(block.y, rows, draw) if total > rows else np.arange(total)
             parts.append(block.take(taken))
         return Fold(*parts)
 
@@ -70,9 +71,9 @@ class Fold:
         """XGBoost's matrices of both, which all trials share."""
         train, held = self.training, self.held_out
         more = {"feature_names": names, "max_bin": bins, "nthread": threads or None}
-        first = xgb.QuantileDMatrix(train.matrix, train.y, weight=train.weights, **more)
+        first = xgb.QuantileDMatrix(train.matrix, **told(train.y, train.weights), **more)
         return first, xgb.QuantileDMatrix(
-            held.matrix, held.y, weight=held.weights, ref=first, **more
+            held.matrix, ref=first, **told(held.y, held.weights), **more
         )
 
 
@@ -182,6 +183,7 @@ def _fold(plan: FeaturePlan, rows: Rows, held_out: Rows, balance: bool) -> Fold:
         (rows, plan.transform_training(rows)),
         (held_out, plan.transform(held_out)),
     ):
-        y = plan.target.encode(table.column(plan.label))
-        blocks.append(Block(matrix, y, row_weights(plan, table, y, balance)))
+        y = labels_of(plan, table)
+        block = Block(matrix, y, row_weights(plan, table, y, balance))
+        blocks.append(block.take(by_query(y)) if plan.target.ranked else block)
     return Fold(*blocks)

@@ -50,13 +50,14 @@ class Space:
     final_eta: float
 
 
-def space_for(rows: int, scale: float, fixed: Mapping[str, Any]) -> Space:
+def space_for(rows: int, scale: float, fixed: Mapping[str, Any], ranked: bool = False) -> Space:
     """The search space of a table.
 
     Args:
         rows: of training.
         scale: of the gradients: 1, or for a squared error the label's standard deviation.
         fixed: parameters that the user set; they are not searched.
+        ranked: whether the task is a ranking, whose rows weigh little in a leaf.
     """
     small, large = rows < SMALL, rows >= LARGE
     ranges = {
@@ -68,6 +69,8 @@ def space_for(rows: int, scale: float, fixed: Mapping[str, Any]) -> Space:
         "reg_lambda": Range(0.01, 50.0, log=True),
         "reg_alpha": Range(1e-3 * scale, 10.0 * scale, log=True),
     }
+    if ranked:
+        ranges["min_child_weight"] = Range(0.01, 10.0, log=True)
     eta = float(fixed.get("eta", 0.1 if small else 0.15))
     final = float(fixed.get("eta", eta / 3))
     return Space({n: r for n, r in ranges.items() if n not in fixed}, eta, round(final, DIGITS))

@@ -11,6 +11,7 @@ import optuna
 import xgboost as xgb
 from optuna.trial import TrialState
 
+from shipway.components.lib.losses import RANKING
 from shipway.components.lib.parameters import Settings
 from shipway.components.tune.choice import Finalist, finals, smallest_of_the_best
 from shipway.components.tune.folds import Fold, Folds, sample_rows
@@ -39,7 +40,8 @@ def run_study(
     """Search, finals, choice."""
     last = folds.folds[-1]
     rows = len(last.training.y)
-    space = space_for(rows, _scale(settings, last), request.parameters)
+    ranked = settings.booster["objective"] == RANKING
+    space = space_for(rows, _scale(settings, last), request.parameters, ranked)
     sample = sample_rows(rows)
     searched = [fold.sampled(sample, request.seed) for fold in folds.folds]
     heavy = len(searched[-1].training.y) >= LIGHT or settings.booster["device"] != "cpu"
@@ -119,6 +121,8 @@ def _enqueue_defaults(trials: optuna.Study, settings: Settings, space: Space) ->
 
 
 def _scale(settings: Settings, fold: Fold) -> float:
+    if settings.booster["objective"] == RANKING:
+        return 0.1  # a pair pulls with less than 1, and most with far less
     if settings.booster["objective"] != "reg:squarederror":
         return 1.0
     return float(fold.training.y.std(dtype=np.float64)) or 1.0

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from shipway.components.lib.losses import mean, mean_error, row_losses
+from shipway.components.lib.losses import as_loss, mean, mean_error, row_losses
+from shipway.components.lib.queries import told
 from shipway.components.tune.folds import Fold
 
 Report = Callable[[int, float], bool]
@@ -61,8 +62,8 @@ class Result:
     Attributes:
         loss: mean over all held-out rows.
         error: its standard error.
-        losses: of each held-out row, float64 of shape (n,).
-        weights: of the same rows, or None.
+        losses: of each held-out row, or query of a ranking, float64 of shape (n,).
+        weights: of the same, or None.
         rounds: mean over the folds of the best round.
         leaves: of all trees, mean over the folds.
         seconds: that it took.
@@ -80,14 +81,15 @@ class Result:
 class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
     """Stops at the deadline, when the step is told to end, or when `worse` says so."""
 
-    def __init__(self, limits: Limits, worse: Report | None) -> None:
+    def __init__(self, limits: Limits, worse: Report | None, booster: Mapping[str, Any]) -> None:
+        self._booster = booster
         self._limits = limits
         self._worse = worse
         self.cut = False
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         late = time.monotonic() > self._limits.deadline or self._limits.stop.is_set()
-        loss = next(iter(evals_log["held_out"].values()))[-1]
+        loss = as_loss(self._booster, next(iter(evals_log["held_out"].values()))[-1])
         self.cut = late or (self._worse is not None and self._worse(epoch, loss))
         return self.cut
 
@@ -116,7 +118,7 @@ def evaluate(
     bests: list[int] = []
     reached: list[float] = []
     for number, (training, held_out) in enumerate(arena.matrices):
-        watch = _Watch(limits, report if single else None)
+        watch = _Watch(limits, report if single else None, booster)
         trained = xgb.train(
             dict(booster),
             training,
@@ -130,7 +132,7 @@ def evaluate(
             raise Cut
         boosters.append(trained)
         bests.append(trained.best_iteration + 1)
-        reached.append(trained.best_score)
+        reached.append(as_loss(booster, trained.best_score))
         if not single and report is not None and report(number, float(np.mean(reached))):
             raise Cut
     rounds = max(1, round(float(np.mean(bests))))
@@ -141,8 +143,9 @@ def evaluate(
         kept = min(rounds, trained.num_boosted_rounds())
         margins = trained.predict(held_out, output_margin=True, iteration_range=(0, kept))
         losses.append(row_losses(booster, margins, fold.held_out.y))
-        if fold.held_out.weights is not None:
-            weights.append(fold.held_out.weights)
+        weight = told(fold.held_out.y, fold.held_out.weights)["weight"]
+        if weight is not None:
+            weights.append(weight)
         leaves += sum(tree.count("leaf=") for tree in trained[:kept].get_dump())
     every = np.concatenate(losses)
     weight = np.concatenate(weights) if weights else None
