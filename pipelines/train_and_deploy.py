@@ -87,6 +87,7 @@ def train_and_deploy(
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
     training_device: str = "cpu",
+    training_workers: int = 1,
     threshold_rule: str = "f1",
     slice_columns: List[str] = [],
     protected_columns: List[str] = [],
@@ -146,6 +147,7 @@ def train_and_deploy(
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         training_device: cpu, cuda or auto.
+        training_workers: Pods, or processes on one machine, that train together.
         threshold_rule: f1, cost=FP:FN, precision>=P, recall>=R or share<=S; binary only.
         slice_columns: Columns whose values are looked at one by one; empty chooses some.
         protected_columns: Columns whose groups are held against each other for fairness.
@@ -266,6 +268,7 @@ def train_and_deploy(
                     parameters=tuned.outputs["Output"],
                     objective=objective,
                     device=training_device,
+                    workers=training_workers,
                     monotone_constraints=monotone_constraints,
                     interaction_constraints=interaction_constraints,
                     threshold_rule=threshold_rule,

@@ -20,6 +20,7 @@ def train_model(
     parameters: Dict[str, float] = {},
     objective: str = "auto",
     device: str = "cpu",
+    workers: int = 1,
     monotone_constraints: Dict[str, float] = {},
     interaction_constraints: List[List[str]] = [],
     threshold_rule: str = "f1",
@@ -37,6 +38,7 @@ def train_model(
         parameters: XGBoost parameters by name; empty takes the defaults.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
         device: cpu, cuda or auto.
+        workers: Pods, or processes on one machine, that train together; each holds a share.
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
         interaction_constraints: Groups of columns that may act together.
         threshold_rule: f1, cost=FP:FN, precision>=P, recall>=R or share<=S; binary only.
@@ -55,7 +57,9 @@ def train_model(
     from shipway.components.train.logic import train as run
 
     rules = monotone_constraints, interaction_constraints, threshold_rule, quality, time_column
-    request = Request(model_name, parameters, seed, objective, device, *rules)
+    artifacts = {"train": train, "validation": validation, "plan": plan, "model": model}
+    uris = {name: artifact.uri for name, artifact in artifacts.items()}
+    request = Request(model_name, parameters, seed, objective, device, *rules, workers, uris)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
     result = run(*tables, Path(model.path), Path(report.path), request)
     model.framework = "xgboost"
