@@ -8,7 +8,7 @@ from typing import Any
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.features import FeaturePlan
 
-ORDERED = ("number", "text_number", "boolean")
+ORDERED = ("number", "text_number", "boolean", "ordered", "duration")
 
 
 @dataclass(frozen=True)

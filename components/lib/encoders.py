@@ -4,6 +4,7 @@ import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,13 @@ class ColumnPlan:
     unseen: list[float] = field(default_factory=list)
     other: str = ""
     origin: list[float] = field(default_factory=list)
+
+    @cached_property
+    def lookup(self) -> Mapping[Any, Sequence[float]]:
+        """The features by cell, of a kind in `CODED`: by text, or by whole number."""
+        if self.dtype != "number":
+            return self.table
+        return {int(value): features for value, features in self.table.items()}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -126,15 +134,8 @@ def _clock(parts: Sequence[str]) -> Encoder:
     return encode
 
 
-def lookup_of(plan: ColumnPlan) -> Mapping[Any, Sequence[float]]:
-    """The features by cell of a coded column: by text, or by whole number where cells are such."""
-    if plan.dtype != "number":
-        return plan.table
-    return {int(value): features for value, features in plan.table.items()}
-
-
 def _coded(plan: ColumnPlan) -> Encoder:
-    table, unseen = lookup_of(plan), plan.unseen
+    table, unseen = plan.lookup, plan.unseen
     if plan.dtype != "number":
         return lambda value: table.get(value if value in table else str(value).strip(), unseen)
     missing = (math.nan,) * len(unseen)
@@ -175,7 +176,7 @@ _SIMPLE: dict[str, Encoder] = {
 }
 
 
-def encode_cells(plan: ColumnPlan, cells: Sequence[Any]) -> np.ndarray:
+def encode_cells(plan: ColumnPlan, cells: Sequence[Any] | np.ndarray) -> np.ndarray:
     """As `columns.encode_column`, of cells as JSON gives them.
 
     Args:

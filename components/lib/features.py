@@ -6,7 +6,7 @@ where training put rare ones. All features are made in float64 and rounded to fl
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from shipway.components.lib.encoders import ColumnPlan, encoder_of
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.interactions import Interaction, Widen, widener
+from shipway.components.lib.pairs import pair_encoder_of
 from shipway.components.lib.task import Target
 
 if TYPE_CHECKING:
@@ -84,17 +85,25 @@ class FeaturePlan:
         Returns:
             A function from a row to float32 of shape (k,), equal to `transform` to the bit.
         """
-        steps = [
-            (column.name, encoder_of(column), (math.nan,) * len(column.outputs))
+        steps: list[tuple[str, str, Callable[..., Sequence[float]], Sequence[float]]] = [
+            (
+                column.name,
+                column.other,
+                pair_encoder_of(column) if column.other else encoder_of(column),
+                (math.nan,) * len(column.outputs),
+            )
             for column in self.columns
         ]
         widen = self.widener()
 
         def transform_row(row: Mapping[str, Any]) -> np.ndarray:
             values: list[float] = []
-            for name, encode, missing in steps:
+            for name, other, encode, missing in steps:
                 cell = row.get(name)
-                values.extend(missing if cell is None else encode(cell))
+                if cell is None:
+                    values.extend(missing)
+                else:
+                    values.extend(encode(cell, row.get(other)) if other else encode(cell))
             return to_float32(widen(np.array(values, dtype=np.float64)))
 
         return transform_row

@@ -80,6 +80,7 @@ def _filled(
 ) -> np.ndarray:
     """Fill rows with features, block by block; of some columns they are known already."""
     names = [column.name for column in plan.columns if column.name not in known]
+    names += {column.other for column in plan.columns} - {"", *names}
     names = names or list(known)[:1]  # which tells how many rows there are
     wanted = {name for interaction in plan.interactions for name in interaction.columns}
     start = 0
@@ -91,7 +92,8 @@ def _filled(
             if column.name in known:
                 out[start:stop, left:right] = known[column.name][start:stop]
             else:
-                features = encode_column(column, block.column(column.name))
+                other = block.column(column.other) if column.other else None
+                features = encode_column(column, block.column(column.name), other)
                 out[start:stop, left:right] = to_float32(features)
                 if column.name in wanted:
                     paired[column.name] = features[:, 0]

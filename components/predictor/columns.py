@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from shipway.components.lib.clocks import clock_of_code, parse_clock, parse_duration
+from shipway.components.lib.encoders import CODED
 from shipway.components.lib.errors import nearest
 from shipway.components.lib.words import parse_boolean, parse_moment, parse_number
 from shipway.components.predictor.refusals import Refusal, listed, shown
@@ -19,11 +21,11 @@ Place = Callable[[int], str]
 
 @dataclass(frozen=True)
 class _Words:
-    """Text that stands for something else, and the JSON type that may come in its place."""
+    """Cells that stand for something else, and the JSON type that may come in their place."""
 
     expected: str
     also: frozenset[type]
-    readable: Callable[[str], bool]
+    readable: Callable[[Any], bool]
 
 
 WORDS = {
@@ -34,7 +36,22 @@ WORDS = {
     "datetime": _Words(
         "a date or time in ISO 8601", frozenset(), lambda text: parse_moment(text) is not None
     ),
+    "clock": _Words(
+        "a time of day, such as '13:45'",
+        frozenset(),
+        lambda text: not math.isnan(parse_clock(text)),
+    ),
+    "duration": _Words(
+        "a duration, such as '1h 30m' or '00:12:30'",
+        frozenset(),
+        lambda text: not math.isnan(parse_duration(text)),
+    ),
 }
+HHMM = _Words(
+    "a time of day as hhmm, such as 1345",
+    frozenset(),
+    lambda code: not math.isnan(clock_of_code(code)),
+)
 
 
 @dataclass(frozen=True)
@@ -57,20 +74,32 @@ class InputColumn:
 
     @property
     def words(self) -> _Words | None:
-        """How its text is read; None when it is no text, or text as such."""
+        """How its cells are read; None when they are taken as such."""
+        if self.dtype == "number":
+            return HHMM if self.kind == "clock" else None
         return WORDS.get(self.kind) if self.dtype == "string" else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are no measures, but stand for categories."""
+        return self.dtype == "number" and self.kind in CODED
+
+    @property
+    def measured(self) -> bool:
+        """Whether it holds numbers that are taken as such."""
+        return self.dtype == "number" and not self.whole and self.words is None
 
     @cached_property
     def accepted(self) -> frozenset[type]:
         """The Python types that a cell may have, besides null."""
-        if self.words is not None:
-            return self.words.also | {str}
-        return {"number": NUMBERS, "string": frozenset({str})}.get(self.dtype, frozenset({bool}))
+        plain = {"number": NUMBERS, "string": frozenset({str})}.get(self.dtype, frozenset({bool}))
+        return plain if self.words is None else plain | self.words.also
 
     @property
     def expected(self) -> str:
         """What a cell holds, for a message."""
         plain = self.words.expected if self.words is not None else EXPECTED[self.dtype]
+        plain = "a whole number, which stands for a category" if self.whole else plain
         return plain + (" or null" if self.nullable else "")
 
     def check(self, values: list[Any], place: Place) -> list[Any]:
@@ -92,6 +121,10 @@ class InputColumn:
         if not kinds <= allowed:
             index = next(i for i, value in enumerate(values) if type(value) not in allowed)
             raise self._refusal(place(index), values[index])
+        if self.whole:
+            for index, value in enumerate(values if float in kinds else []):
+                if type(value) is float and not value.is_integer():
+                    raise self._refusal(place(index), value)
         if self.words is None:
             return values
         if kinds & self.words.also:

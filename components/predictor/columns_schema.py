@@ -10,8 +10,12 @@ FORMS = {
     "text_number": "A number, also as text; thousands may be separated by commas.",
     "boolean": "A word of yes or no, such as 'yes', 'no', 'true' or 'off'.",
     "datetime": "A date or a time in ISO 8601.",
+    "clock": "A time of day, such as '13:45' or '1:45 pm'.",
+    "duration": "A duration, such as '1h 30m', '00:12:30' or 'PT90S'.",
+    "text": "Short text.",
     "category": "A category.",
     "category_many": "A category.",
+    "ordered": "A category.",
 }
 MAX_EXAMPLES = 20
 
@@ -23,12 +27,17 @@ def cell(column: InputColumn, refuse_unknown: bool) -> Json:
         column: its column.
         refuse_unknown: whether a category that training did not see is refused.
     """
-    types = [column.dtype]
+    hhmm = column.kind == "clock" and column.dtype == "number"
+    types = ["integer" if column.whole or hhmm else column.dtype]
     if column.words is not None:
         types += ["boolean" if kind is bool else "number" for kind in column.words.also]
     types = sorted(set(types)) + (["null"] if column.nullable else [])
     schema: Json = {"type": types if len(types) > 1 else types[0]}
     sentences = [FORMS[column.kind]] if column.dtype == "string" and column.kind in FORMS else []
+    if column.whole:
+        sentences = ["A whole number, which stands for a category."]
+    elif hhmm:
+        sentences = ["A time of day as a whole number hhmm, such as 1345."]
     details = column.details
     if "minimum" in details:
         schema["x-training-range"] = [details["minimum"], details["maximum"]]

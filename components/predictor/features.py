@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from shipway.components.lib.encoders import encode_cells, encoder_of
+from shipway.components.lib.encoders import CODED, encode_cells, encoder_of
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.pairs import complete, pair_encoder_of, partner_of
 from shipway.components.predictor.columns import NUMBERS, Schema
 from shipway.components.predictor.refusals import Refusal, shown
 
 NUMBERS_OR_NULL = NUMBERS | {type(None)}
-ACCEPTED = {"string": str, "boolean": bool}
+ACCEPTED: Mapping[str, frozenset[type]] = {
+    "string": frozenset({str}),
+    "boolean": frozenset({bool}),
+    "number": NUMBERS,
+}
 NONE: Mapping[str, int] = {}
 
 Cells = Sequence[Any] | np.ndarray
@@ -44,11 +49,13 @@ class _Words:
 
     index: int
     name: str
-    accepted: Any
+    accepted: frozenset[type]
     nullable: bool
     slots: slice
-    encode: Callable[[Any], Sequence[float]]
-    table: Mapping[str, Sequence[float]] | None
+    encode: Callable[..., Sequence[float]]
+    other: int | None  # the index of a second column that goes into its features
+    partners: frozenset[type]  # what that one's cells may be
+    table: Mapping[Any, Sequence[float]] | None
     unseen: Sequence[float]
     missing: Sequence[float]
 
@@ -85,8 +92,10 @@ class FeatureReader:
                         ACCEPTED[column.dtype],
                         column.nullable,
                         slice(slot, slot + width),
-                        encoder_of(planned),
-                        planned.table if planned.kind.startswith("category") else None,
+                        pair_encoder_of(planned) if planned.other else encoder_of(planned),
+                        schema.names.index(planned.other) if planned.other else None,
+                        ACCEPTED[partner_of(planned).dtype],
+                        planned.lookup if planned.kind in CODED else None,
                         planned.unseen,
                         (math.nan,) * width,
                     )
@@ -159,21 +168,25 @@ class FeatureReader:
         strange: list[str] = []
         for words in self._words:
             cell = cells[words.index]
-            if type(cell) is not words.accepted:
+            if type(cell) not in words.accepted:
                 if cell is not None or not words.nullable:
                     return None
                 continue
             if words.table is not None:
-                values = words.table.get(cell)
+                values = words.table.get(cell) or _looked_up(words.table, cell)
                 if values is None:
-                    values = words.table.get(cell.strip())
-                    if values is None:
-                        if self._refuse_unknown:
-                            return None
-                        strange.append(words.name)
-                        values = words.unseen
+                    if self._refuse_unknown or (type(cell) is float and not cell.is_integer()):
+                        return None
+                    strange.append(words.name)
+                    values = words.unseen
             else:
-                values = words.encode(cell)
+                if words.other is None:
+                    values = words.encode(cell)
+                else:
+                    other = cells[words.other]
+                    if other is not None and type(other) not in words.partners:
+                        return None
+                    values = words.encode(cell, other)
                 if not words.nullable and values[0] != values[0]:
                     return None
             line[words.slots] = values
@@ -196,20 +209,23 @@ class FeatureReader:
                     blocks.append(cells[:, None])
                     continue
                 cells = cells.tolist()
-            if planned.kind.startswith("category"):
-                count = self._count_unknown(planned.name, planned.table, cells)
+            if planned.kind in CODED:
+                count = self._count_unknown(planned.name, planned.lookup, cells)
                 if count:
                     unknown[planned.name] = count
-            blocks.append(encode_cells(planned, cells))
+            block = encode_cells(planned, cells)
+            if planned.other:
+                others = columns[planned.other]
+                complete(planned, block, encode_cells(partner_of(planned), others)[:, 0])
+            blocks.append(block)
         return Batch(np.hstack(blocks), unknown)
 
     def _count_unknown(
-        self, name: str, table: Mapping[str, Sequence[float]], cells: Sequence[Any]
+        self, name: str, table: Mapping[Any, Sequence[float]], cells: Sequence[Any]
     ) -> int:
         strange = {
-            cell for cell in set(cells) if cell is not None and cell not in table
-            and cell.strip() not in table
-        }  # fmt: skip
+            cell for cell in set(cells) if cell is not None and _looked_up(table, cell) is None
+        }
         if not strange:
             return 0
         if self._refuse_unknown:
@@ -220,6 +236,12 @@ class FeatureReader:
                 cause="unknown_category",
             )
         return sum(cell in strange for cell in cells)
+
+
+def _looked_up(table: Mapping[Any, Sequence[float]], cell: Any) -> Sequence[float] | None:
+    """The features of a category; None of one that training did not see."""
+    values = table.get(cell)
+    return table.get(cell.strip()) if values is None and type(cell) is str else values
 
 
 def _getter(keys: list[Any]) -> Callable[[Any], Sequence[Any]]:

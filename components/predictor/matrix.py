@@ -34,7 +34,7 @@ def read_matrix(tensor: Tensor, schema: Schema, max_rows: int) -> np.ndarray:
     """
     what, names = f"Tensor '{tensor.name[:60]}'", list(schema.names)
     for column in schema.columns:
-        if column.dtype != "number":
+        if not column.measured:
             raise Refusal(
                 f"{what} has the shape {str(tensor.shape)[:60]}: one tensor of all columns is for "
                 f"models whose columns are all numbers, and column '{column.name}' holds "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
+from shipway.components.lib.encoders import CODED
 from shipway.components.lib.scoring import Prediction
 from shipway.components.predictor.engine import Engine
 
@@ -79,7 +80,7 @@ class Metrics:
         self.causes: Counter[str] = Counter()
         planned = engine.plan.columns
         kinds = {column.name: column.kind for column in planned}
-        self.unknown = Counter({name: 0 for name in kinds if kinds[name].startswith("category")})
+        self.unknown = Counter({name: 0 for name in kinds if kinds[name] in CODED})
         self.read, self.score, self.answer, self.total = (Histogram(SECONDS) for _ in range(4))
         self.columns = list(kinds)
         ranges: list[tuple[float, float]] = []

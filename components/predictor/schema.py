@@ -14,6 +14,8 @@ def schema_of(signature: Signature) -> Schema:
     for feature in signature.features:
         described = asdict(feature)
         details = {name: described[name] for name in DETAILS if described[name] not in (None, [])}
+        if feature.dtype == "number" and feature.categories:
+            details["categories"] = list(map(int, feature.categories))
         columns.append(
             InputColumn(
                 name=feature.name,

@@ -146,12 +146,12 @@ def _cells(tensor: Tensor, count: int, column: InputColumn, null_text: str | Non
 def _of_array(array: np.ndarray, column: InputColumn, place: Place) -> Cells:
     numbers = as_floats(array, place)
     nulls = np.isnan(numbers)
-    if column.dtype == "number":
+    if column.measured:
         if not column.nullable and nulls.any():
             row = int(nulls.argmax())
             column.check([None], lambda _: place(row))
         return numbers
-    cells: list[Any] = array.tolist()  # numbers that are text in the table
+    cells: list[Any] = array.tolist()  # numbers that are text or categories in the table
     if nulls.any():
         cells = [None if missing else cell for cell, missing in zip(cells, nulls, strict=True)]
     return column.check(cells, place)

@@ -59,10 +59,13 @@ class V2:
             batch = self._lean.read(envelope.tensors)
         if batch is None:
             cells = read_tensors(envelope.tensors, engine.schema, engine.max_rows, wishes.null_text)
-            if isinstance(cells, np.ndarray):
-                batch = Batch(cells)
-            else:
+            if not isinstance(cells, np.ndarray):
                 batch = engine.reader.read_columns(cells)
+            elif engine.reader.all_numbers:
+                batch = Batch(cells)
+            else:  # more is made of some number
+                columns = dict(zip(engine.schema.names, cells.T, strict=True))
+                batch = engine.reader.read_columns(columns)
         return Question(
             batch, wishes.options, envelope.request_id, list(wishes.outputs), wishes.binary
         )
