@@ -165,8 +165,9 @@ def serve(model_dir: Path, name: str, port: int) -> None:
 def status() -> None:
     """Show the endpoints on this machine; exit code 1 when one does not answer."""
     from shipway.components.lib import serving
+    from shipway.pipelines.endpoints import find_places
 
-    endpoints = serving.list_endpoints(STATE.absolute() / "serving")
+    endpoints = [place.live for place in find_places(STATE.absolute()) if place.live]
     if not endpoints:
         print("No endpoint runs here. Start one: shipway run train-and-deploy ...")
         return
@@ -186,17 +187,21 @@ def status() -> None:
 def stop(model_names: tuple[str, ...]) -> None:
     """Stop endpoints on this machine, all of them by default."""
     from shipway.components.lib import serving
+    from shipway.pipelines.endpoints import find_places
 
-    folder = STATE.absolute() / "serving"
-    known = sorted({endpoint.model_name for endpoint in serving.list_endpoints(folder)})
-    for name in model_names or known:
+    places = find_places(STATE.absolute())
+    known = sorted({place.model_name for place in places if place.live})
+    for name in model_names:
         if name not in known:
             raise ConfigurationError(
                 f"No endpoint '{name}' runs here; there is {', '.join(known) or 'none'}."
             )
-        serving.stop_endpoint(folder, name)
-        print(f"Stopped '{name}'.")
-    serving.stop_candidates(folder)
+    for place in places:
+        if place.model_name in model_names or not model_names:
+            runs = place.live is not None
+            serving.stop_endpoint(*place)
+            if runs:
+                print(f"Stopped '{place.model_name}'.")
 
 
 @cli.command(cls=Command, example="shipway reports --open")

@@ -14,6 +14,7 @@ from rich.console import Console
 from shipway.components.lib import serving
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.files import write_json_aside
+from shipway.pipelines.endpoints import Place, find_places, place_of
 from shipway.pipelines.engine import Engine, Step
 from shipway.pipelines.environments import prepare
 from shipway.pipelines.local import run_pipeline
@@ -80,8 +81,9 @@ def start(
         KeyboardInterrupt: the user interrupted; nothing that this run started is left running.
     """
     arguments = _arguments(pipeline, given, state)
-    if arguments.get("serving_target") == "local":
-        _check_port(arguments, state)
+    place = place_of(arguments)
+    if place:
+        _check_port(arguments, place, state)
     make_engine = _runner(runner, pipeline, arguments, state, console)
     folder = _new_folder(state, pipeline.name)
     run = Run(folder, [Step(name) for name in pipeline.steps], arguments)
@@ -90,7 +92,8 @@ def start(
         with ProgressView(console, run.steps) as view:
             run_pipeline(pipeline, arguments, make_engine(folder, run.steps, view))
     except KeyboardInterrupt:
-        serving.stop_candidates(state / "serving")
+        if place:
+            serving.stop_candidate(*place)
         raise
     finally:
         run.seconds = time.monotonic() - began
@@ -134,14 +137,14 @@ def _arguments(pipeline: CompiledPipeline, given: Mapping[str, Any], state: Path
     return arguments
 
 
-def _check_port(arguments: Mapping[str, Any], state: Path) -> None:
+def _check_port(arguments: Mapping[str, Any], place: Place, state: Path) -> None:
     port = int(arguments.get("endpoint_port", 8080))
     if not 1 <= port <= 65_535:
         raise ConfigurationError(f"endpoint_port={port} is no port; choose one of 1024 to 65535.")
-    running = [one for one in serving.list_endpoints(state / "serving") if one.is_running]
-    owner = {one.port: one.model_name for one in running}.get(port, "")
-    if owner == arguments["model_name"] or serving.port_is_free(port):
+    owners = [one for one in {place, *find_places(state)} if one.listens_on(port)]
+    if place in owners or serving.port_is_free(port):
         return
+    owner = owners[0].model_name if owners else ""
     who = f"the endpoint '{owner}'" if owner else "another program"
     cure = f", or free it: shipway stop {owner}" if owner else ""
     raise ConfigurationError(

@@ -304,11 +304,10 @@ def stop_endpoint(serving_dir: Path, model_name: str) -> None:
         stop_role(serving_dir, model_name, role)
 
 
-def stop_candidates(serving_dir: Path) -> None:
-    """Stop every server that was started and not released."""
+def stop_candidate(serving_dir: Path, model_name: str) -> None:
+    """Stop a model's servers that were started and not released."""
     for role in (CANDIDATE, NEXT):
-        for path in serving_dir.glob(f"*/{role}.json"):
-            stop_role(serving_dir, path.parent.name, role)
+        stop_role(serving_dir, model_name, role)
 
 
 def stop_role(serving_dir: Path, model_name: str, role: str) -> None:

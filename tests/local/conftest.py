@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from shipway.components.lib import serving
+from shipway.pipelines.endpoints import find_places
 from shipway.pipelines.run import Run, start
 from shipway.pipelines.specs import load_compiled
 from shipway.pipelines.summary import show
@@ -43,9 +44,8 @@ def shell(tmp_path: Path, repository: Path) -> Iterator[Shell]:
     environments.mkdir(parents=True, exist_ok=True)
     (state / "envs").symlink_to(environments)
     yield Shell(state)
-    for endpoint in serving.list_endpoints(state / "serving"):
-        serving.stop_endpoint(state / "serving", endpoint.model_name)
-    serving.stop_candidates(state / "serving")
+    for place in find_places(state):
+        serving.stop_endpoint(*place)
 
 
 @pytest.fixture

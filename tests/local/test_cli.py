@@ -85,6 +85,7 @@ def test_the_whole_life_of_an_endpoint(folder: Path, free_port: int) -> None:
     assert shipway(folder, "sample", "churn", "--rows", "3000", "--out", "data").returncode == 0
     words = ["run", "train-and-deploy", "--set", "data_uri=data/churn.csv", "--set"]
     words += ["label=churned", "--set", "model_name=churn", "--set", f"endpoint_port={free_port}"]
+    words += ["--set", "model_store=elsewhere/models"]
     result = shipway(folder, *words)
     assert result.returncode == 0, result.stdout + result.stderr
     curl = next(line for line in result.stdout.splitlines() if line.startswith("curl "))
