@@ -90,6 +90,7 @@ def test_no_half_table_stands_after_a_kill(source: Path, tmp_path: Path) -> None
         driver.stdin.close()
     assert digest(out / "dataset") == expected
     assert pq.read_table(out / "dataset").num_rows == whole["rows"]
+    assert {one.name for one in out.iterdir()} == {"dataset", "page.html"}  # no draft of the killed
 
 
 LIMITED = """
