@@ -65,6 +65,16 @@ TRAINING = (
 )
 
 
+# What a tuning step does whose trials run as pods.
+TUNING = (
+    AccessRule(
+        "kubeflow.org", "experiments", ("get", "create", "patch", "delete"), "searches with Katib"
+    ),
+    AccessRule("kubeflow.org", "trials", ("list",), "tells what was tried"),
+    AccessRule("", "pods", ("get",), "gives trials what the step has"),
+)
+
+
 def check_access(cluster: Cluster, mode: str) -> None:
     """Ask the API about every rule that a deployment mode needs.
 
@@ -78,6 +88,11 @@ def check_access(cluster: Cluster, mode: str) -> None:
 def check_training_access(cluster: Cluster) -> None:
     """As `check_access`, for a training with several workers."""
     _check(cluster, TRAINING, "manifests/components/training")
+
+
+def check_tuning_access(cluster: Cluster) -> None:
+    """As `check_access`, for a tuning with Katib."""
+    _check(cluster, TUNING, "manifests/components/tuning")
 
 
 def _check(cluster: Cluster, rules: Sequence[AccessRule], manifest: str) -> None:

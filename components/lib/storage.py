@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,7 +17,16 @@ from shipway.components.lib.objects import (
     is_visible,
 )
 
-__all__ = ["StoredObject", "base_of", "check_unchanged", "list_objects", "open_binary", "scheme_of"]
+__all__ = [
+    "StoredObject",
+    "base_of",
+    "brought_here",
+    "check_unchanged",
+    "list_objects",
+    "open_binary",
+    "scheme_of",
+    "store_uri",
+]
 
 # Names in the query of a web address that carry a secret.
 SECRETS = re.compile(r"pass(word)?|pwd|secret|(.*[-_])?(token|signature|sig|key|credential)", re.I)
@@ -60,6 +70,29 @@ def check_unchanged(stored: StoredObject) -> None:
         DataError: it is another one now.
     """
     place_of(stored.uri).check_unchanged(stored)
+
+
+def brought_here(uri: str, target: Path) -> Path:
+    """A file or a directory on this machine; of a bucket, a copy at `target`.
+
+    Raises:
+        DataError: there is nothing, or it cannot be read.
+    """
+    if scheme_of(uri) == "file":
+        return Path(_path(uri))
+    base = base_of(uri)
+    for stored in list_objects(uri):
+        name = stored.uri[len(base) :].lstrip("/")
+        file = target / name if name else target
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open_binary(stored) as source, file.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+    return target
+
+
+def store_uri(uri: str) -> str:
+    """A URI of Kubeflow Pipelines as storage clients know it: MinIO speaks S3."""
+    return uri.replace("minio://", "s3://", 1)
 
 
 def base_of(uri: str) -> str:

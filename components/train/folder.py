@@ -8,6 +8,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from shipway.components.lib.files import aside
+from shipway.components.lib.storage import store_uri
 
 
 class Folder(Protocol):
@@ -52,11 +53,6 @@ class LocalFolder:
         (self._path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self._path.rmdir()
-
-
-def store_uri(uri: str) -> str:
-    """A URI of Kubeflow Pipelines as storage clients know it: MinIO speaks S3."""
-    return uri.replace("minio://", "s3://", 1)
 
 
 def folder_at(uri: str) -> Folder | None:

@@ -7,21 +7,19 @@ reference lets the cluster remove the job with the pod.
 
 import hashlib
 import logging
-import os
 import time
 from typing import Any
 
 from shipway.components.lib.access import check_training_access
 from shipway.components.lib.cluster import Cluster, own_namespace
 from shipway.components.lib.errors import WorkerError
+from shipway.components.lib.own_pod import credentials_of, main_container, own_pod, owned_by
 from shipway.components.train.workers import LINES, MODULE, Job, ending_on_sigterm
 
 KIND = "TrainJob"
 RUNTIME = "xgboost-distributed"
 NODE = "node"  # Trainer's name of the workers' replicated job and of their container
-MAIN = "main"  # Argo's name of the step's container
 JOB_LABEL = "jobset.sigs.k8s.io/jobset-name"
-PASSED = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_", "OMP_")
 POLL_SECONDS = 5.0
 GONE_SECONDS = 120.0
 _log = logging.getLogger(__name__)
@@ -39,11 +37,7 @@ def run_train_job(job: Job, count: int) -> None:
     """
     cluster = Cluster(own_namespace(""))
     check_training_access(cluster)
-    own = os.environ["KFP_POD_NAME"]
-    pod = cluster.get("Pod", own)
-    if pod is None:
-        raise WorkerError(f"The step's own pod '{own}' is not in '{cluster.namespace}'.")
-    body = manifest(job, count, pod)
+    body = manifest(job, count, own_pod(cluster))
     name = body["metadata"]["name"]
     with ending_on_sigterm():
         standing = cluster.get(KIND, name)
@@ -59,8 +53,7 @@ def run_train_job(job: Job, count: int) -> None:
 
 def manifest(job: Job, count: int, pod: Object) -> Object:
     """The TrainJob of a job, for the pod of a step."""
-    main = next(one for one in pod["spec"]["containers"] if one["name"] == MAIN)
-    environment = [one for one in main.get("env", []) if one["name"].startswith(PASSED)]
+    main = main_container(pod)
     name = "shipway-" + hashlib.sha256(job.checkpoints.encode()).hexdigest()[:16]
     template = {
         # A proxy beside the worker would outlive it, and stand between the workers.
@@ -74,14 +67,7 @@ def manifest(job: Job, count: int, pod: Object) -> Object:
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/part-of": "shipway"},
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": pod["metadata"]["name"],
-                    "uid": pod["metadata"]["uid"],
-                }
-            ],
+            "ownerReferences": owned_by(pod),
         },
         "spec": {
             "runtimeRef": {"name": RUNTIME},
@@ -91,7 +77,7 @@ def manifest(job: Job, count: int, pod: Object) -> Object:
                 "args": [job.to_json()],
                 "numNodes": count,
                 "resourcesPerNode": main.get("resources", {}),
-                "env": environment,
+                "env": credentials_of(main),
             },
             "runtimePatches": [
                 {

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from xgboost.tracker import RabitTracker
 from shipway.components.lib.errors import ShipwayError, WorkerError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.parameters import Settings
-from shipway.components.lib.storage import base_of, list_objects, open_binary, scheme_of
+from shipway.components.lib.storage import brought_here
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.train.boosting import Share, boost
 from shipway.components.train.checkpoint import Checkpoints
@@ -104,9 +103,9 @@ def _wait_for_name(host: str) -> None:
 
 
 def _work(job: Job, scratch: Path) -> None:
-    plan = FeaturePlan.read(_here(job.plan, scratch / "plan"))
-    rows = StoredTable(_here(job.train, scratch / "train"))
-    held_out = StoredTable(_here(job.validation, scratch / "validation"))
+    plan = FeaturePlan.read(brought_here(job.plan, scratch / "plan"))
+    rows = StoredTable(brought_here(job.train, scratch / "train"))
+    held_out = StoredTable(brought_here(job.validation, scratch / "validation"))
     share = Share(collective.get_rank(), collective.get_world_size())
     kept = Checkpoints(job.checkpoints, lambda: job.key, writes=share.rank == 0)
     settings = Settings(**job.settings)
@@ -122,20 +121,6 @@ def _work(job: Job, scratch: Path) -> None:
         raise WorkerError("The workers came to different models. Run the step again.")
     kept.finish(booster, curves)
     print(f"{name}: {booster.num_boosted_rounds()} rounds, model {digest.hex()}", flush=True)
-
-
-def _here(uri: str, target: Path) -> Path:
-    """A file or a directory on this machine; of a bucket, a copy."""
-    if scheme_of(uri) == "file":
-        return Path(uri.removeprefix("file://"))
-    base = base_of(uri)
-    for stored in list_objects(uri):
-        name = stored.uri[len(base) :].lstrip("/")
-        file = target / name if name else target
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open_binary(stored) as source, file.open("wb") as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-    return target
 
 
 if __name__ == "__main__":

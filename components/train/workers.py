@@ -23,10 +23,11 @@ import xgboost as xgb
 
 from shipway.components.lib.errors import ConfigurationError, DataError, WorkerError
 from shipway.components.lib.memory import rows_that_fit
+from shipway.components.lib.own_pod import on_cluster
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.serving import free_port
+from shipway.components.lib.storage import store_uri
 from shipway.components.train.checkpoint import Checkpoints, Curves
-from shipway.components.train.folder import store_uri
 
 MODULE = "shipway.components.train.worker"
 LOST = (3, 255)  # exit statuses of a worker that lost the others
@@ -102,11 +103,6 @@ def job_of(
         told["external"] = shape[0] > rows_that_fit(shape[1])
     inputs = [store_uri(places[name]) for name in ("train", "validation", "plan")]
     return Job(*inputs, store_uri(kept.address), kept.key, told)
-
-
-def on_cluster() -> bool:
-    """Whether this is a pod of Kubeflow Pipelines."""
-    return "KFP_POD_NAME" in os.environ
 
 
 def boost_on_workers(job: Job, count: int, kept: Checkpoints) -> tuple[xgb.Booster, Curves]:
