@@ -81,7 +81,10 @@ def train_and_deploy(
     accepted_leaks: List[str] = [],
     key_columns: List[str] = [],
     training_parameters: Dict[str, float] = {},
+    quality: str = "standard",
     tuning_seconds: int = 0,
+    tuning_trials: int = 200,
+    tuner: str = "optuna",
     objective: str = "auto",
     weight_column: str = "",
     monotone_constraints: Dict[str, float] = {},
@@ -141,7 +144,10 @@ def train_and_deploy(
         accepted_leaks: Columns that the leakage gate may report but not stop for.
         key_columns: Columns that together name a row; none may stand in training and in the test.
         training_parameters: XGBoost parameters by name; empty takes the defaults.
+        quality: fast (larger steps), standard, or best (a bag of folds, merged into one model).
         tuning_seconds: Seconds to search those that are not set; 0 does not search.
+        tuning_trials: Trials at most.
+        tuner: optuna, or katib, whose trials are pods of the cluster.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
         weight_column: Column that weighs rows in training; not a feature.
         monotone_constraints: 1 or -1 by column: predictions may only rise or fall with it.
@@ -251,6 +257,9 @@ def train_and_deploy(
                     validation=split.outputs["validation"],
                     plan=fitted.outputs["plan"],
                     time_budget_seconds=tuning_seconds,
+                    trial_budget=tuning_trials,
+                    quality=quality,
+                    tuner=tuner,
                     parameters=training_parameters,
                     objective=objective,
                     device=training_device,
@@ -269,6 +278,8 @@ def train_and_deploy(
                     objective=objective,
                     device=training_device,
                     workers=training_workers,
+                    quality=quality,
+                    time_column=time_column,
                     monotone_constraints=monotone_constraints,
                     interaction_constraints=interaction_constraints,
                     threshold_rule=threshold_rule,

@@ -29,10 +29,12 @@ KINDS = {
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "ConfigMap": ("v1", "configmaps"),
     "Pod": ("v1", "pods"),
+    "Experiment": ("kubeflow.org/v1beta1", "experiments"),
+    "Trial": ("kubeflow.org/v1beta1", "trials"),
     "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs"),
 }
 # What brings kinds of a group, where a cluster does not know them.
-BRINGS = {"trainer.kubeflow.org": "Kubeflow Trainer 2.2 or newer"}
+BRINGS = {"trainer.kubeflow.org": "Kubeflow Trainer 2.2 or newer", "kubeflow.org": "Katib"}
 
 
 def own_namespace(given: str) -> str:
@@ -106,10 +108,11 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
         answer = self._ask("PATCH", self._path(kind, name), f"apply {kind} '{name}'", body, query)
         if answer is None:
+            version = KINDS[kind][0]
+            brings = BRINGS.get(version.partition("/")[0], "KServe")
             raise EndpointError(
-                f"The cluster knows no {kind} of {KINDS[kind][0]}, or no namespace "
-                f"'{self.namespace}'. Install {BRINGS.get(KINDS[kind][0].split('/')[0], 'KServe')}, "
-                "and create the namespace."
+                f"The cluster knows no {kind} of {version}, or no namespace '{self.namespace}'. "
+                f"Install {brings}, and create the namespace."
             )
         return dict(answer)
 

@@ -25,6 +25,8 @@ def tune_model(
     interaction_constraints: List[List[str]] = [],
     time_column: str = "",
     journal_directory: str = "",
+    quality: str = "standard",
+    tuner: str = "optuna",
     seed: int = 0,
 ) -> Dict[str, float]:
     """Search XGBoost's parameters within a budget; with none, pass on what was given.
@@ -43,6 +45,8 @@ def tune_model(
         interaction_constraints: Groups of columns that may act together.
         time_column: Column that orders rows in time; empty where order does not matter.
         journal_directory: Where a killed search goes on from, such as a mounted volume.
+        quality: That of the training, whose defaults the search starts from.
+        tuner: optuna, within this step; or katib, whose trials are pods.
         seed: Seed of everything that draws.
 
     Returns:
@@ -57,9 +61,12 @@ def tune_model(
 
     constraints = monotone_constraints, interaction_constraints
     budget = time_budget_seconds, trial_budget, parallel_trials
-    request = Request(parameters, *budget, seed, objective, device, *constraints, time_column)
+    more = *constraints, time_column, quality, tuner
+    request = Request(parameters, *budget, seed, objective, device, *more)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
     journal = Path(journal_directory or Path(study.path).parent) / "tuning.journal"
-    result = run(*tables, Path(study.path), Path(report.path), request, journal)
+    artifacts = {"train": train, "validation": validation, "plan": plan, "study": study}
+    uris = {name: artifact.uri for name, artifact in artifacts.items()}
+    result = run(*tables, Path(study.path), Path(report.path), request, journal, uris)
     study.metadata.update(result.metadata)
     return result.parameters

@@ -2,21 +2,19 @@
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from shipway.components.lib.constraints import Constraints, constraint_parameters
-from shipway.components.lib.devices import chosen_device
-from shipway.components.lib.features import FeaturePlan
+import optuna
+
 from shipway.components.lib.files import write_json_aside
-from shipway.components.lib.objectives import check_labels
-from shipway.components.lib.parameters import Settings, settings_for
-from shipway.components.lib.stored_table import StoredTable
-from shipway.components.tune.folds import folds_of
+from shipway.components.tune.katib import check_cluster, search_on_cluster
+from shipway.components.tune.layout import layout_of
 from shipway.components.tune.page import write_page, write_untuned_page
 from shipway.components.tune.request import Request
 from shipway.components.tune.signals import told_to_end
-from shipway.components.tune.stages import run_study
+from shipway.components.tune.stages import run_study, search_here
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +40,7 @@ def tune(
     report_path: Path,
     request: Request,
     journal: Path,
+    uris: Mapping[str, str] | None = None,
 ) -> Tuned:
     """Search parameters on a sample, train the best on all rows, and take the smallest of the best.
 
@@ -56,38 +55,33 @@ def tune(
         report_path: where to write the page.
         request: what to tune, and the budgets.
         journal: file that trials are kept in.
+        uris: of train, validation, plan and study, where they are no paths.
 
     Raises:
         ConfigurationError: a parameter is unknown, or the plan cannot be read.
         DataError: a table does not fit the plan.
     """
     began = time.monotonic()
+    paths = {"train": train_path, "validation": validation_path, "plan": plan_path}
+    places = {name: str(path) for name, path in (paths | {"study": study_path}).items()}
+    places |= uris or {}
     if not (request.seconds and request.trials):
         write_json_aside(study_path, {"tuned": False, "parameters": dict(request.parameters)})
         write_untuned_page(report_path, request.parameters)
         return Tuned(dict(request.parameters), {"tuned": "no"})
-    plan = FeaturePlan.read(plan_path)
-    rows, held_out = StoredTable(train_path), StoredTable(validation_path)
-    settings = _settings(plan, rows.num_rows, request)
-    for table in (rows, held_out):
-        check_labels(
-            settings.booster["objective"], plan.label, plan.target.encode(table.column(plan.label))
-        )
-    folds = folds_of(
-        plan, rows, held_out,
-        time_column=request.time_column, balance=settings.balance, seed=request.seed,
-    )  # fmt: skip
+    on_cluster = request.tuner == "katib"
+    if on_cluster:
+        check_cluster(places)
+    layout = layout_of(train_path, validation_path, plan_path, request)
     with told_to_end() as stop:
-        study = run_study(settings, folds, request, journal, began, stop)
-    write_page(report_path, plan, study)
+
+        def searched(deadline: float) -> optuna.Study:
+            if on_cluster:
+                return search_on_cluster(layout, request, places, deadline, stop)
+            return search_here(layout, request, journal, deadline, stop)
+
+        study = run_study(layout, request, searched, began, stop)
+    write_page(report_path, layout.plan, study)
     write_json_aside(study_path, study.to_json())
     _log.info("tuned in %.1f s: %s", study.seconds, study.verdict)
     return Tuned(study.parameters, study.metadata())
-
-
-def _settings(plan: FeaturePlan, rows: int, request: Request) -> Settings:
-    found = settings_for(plan.target, rows, request.parameters, request.seed, request.objective)
-    limits = Constraints(request.monotone_constraints, request.interaction_constraints)
-    device, _ = chosen_device(request.device)
-    more = constraint_parameters(plan, limits) | {"device": device}
-    return replace(found, booster=found.booster | more)

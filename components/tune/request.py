@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.errors import ConfigurationError, nearest
+
+TUNERS = ("optuna", "katib")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Request:
         monotone_constraints: 1 or -1, by raw column.
         interaction_constraints: groups of raw columns that may act together.
         time_column: orders rows in time; empty where order does not matter.
+        quality: that the model is then trained with.
+        tuner: optuna, or katib on a cluster.
     """
 
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -33,13 +37,20 @@ class Request:
     monotone_constraints: Mapping[str, float] = field(default_factory=dict)
     interaction_constraints: Sequence[Sequence[str]] = field(default_factory=list)
     time_column: str = ""
+    quality: str = "standard"
+    tuner: str = "optuna"
 
     def __post_init__(self) -> None:
-        """Refuse a negative budget.
+        """Refuse a negative budget and an unknown tuner.
 
         Raises:
-            ConfigurationError: a budget is negative.
+            ConfigurationError: there is one.
         """
+        if self.tuner not in TUNERS:
+            raise ConfigurationError(
+                f"tuner='{self.tuner}' is unknown: it is {' or '.join(TUNERS)}."
+                f"{nearest(self.tuner, TUNERS)}"
+            )
         for name, value in (
             ("time_budget_seconds", self.seconds),
             ("trial_budget", self.trials),

@@ -114,8 +114,7 @@ class Search:
         space: Space,
         booster: Mapping[str, Any],
         seed: int,
-        rounds: int,
-        stop: threading.Event,
+        limits: Limits,
     ) -> None:
         """Prepare a search.
 
@@ -125,16 +124,15 @@ class Search:
             space: what is searched.
             booster: XGBoost's parameters that are not.
             seed: of the sampler.
-            rounds: trees at most.
-            stop: set when the step is told to end.
+            limits: of each trial.
         """
         self._study = study
         self._arena = arena
         self._space = space
-        self._booster = dict(booster) | {"eta": space.eta}
+        self._booster = dict(booster)
         self._seed = seed
-        self._stop = stop
-        self._limits = Limits(min(rounds, ROUNDS), PATIENCE, 0.0, stop)
+        self._stop = limits.stop
+        self._limits = limits
         self._lock = threading.Lock()
         self._begun = 0
         self._slowest = 0.0

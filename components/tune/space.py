@@ -83,6 +83,13 @@ def draw(trial: Trial, space: Space) -> dict[str, float]:
         if one.whole:
             found[name] = trial.suggest_int(name, int(one.low), int(one.high))
         else:
-            value = trial.suggest_float(name, one.low, one.high, log=one.log)
-            found[name] = float(f"{value:.{DIGITS}g}")
-    return found
+            found[name] = trial.suggest_float(name, one.low, one.high, log=one.log)
+    return rounded(found, space)
+
+
+def rounded(values: Mapping[str, float], space: Space) -> dict[str, float]:
+    """What a trial is trained with, of what was suggested."""
+    return {
+        name: int(value) if space.ranges[name].whole else float(f"{value:.{DIGITS}g}")
+        for name, value in values.items()
+    }

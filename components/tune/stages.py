@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -11,65 +12,71 @@ import optuna
 import xgboost as xgb
 from optuna.trial import TrialState
 
-from shipway.components.lib.losses import RANKING
 from shipway.components.lib.parameters import Settings
 from shipway.components.tune.choice import Finalist, finals, smallest_of_the_best
-from shipway.components.tune.folds import Fold, Folds, sample_rows
+from shipway.components.tune.folds import Folds
+from shipway.components.tune.layout import Layout
 from shipway.components.tune.request import Request
 from shipway.components.tune.search import (
     Budget,
     Search,
     completed,
-    cores,
     ended,
     open_study,
     parameters_of,
 )
-from shipway.components.tune.space import Space, space_for
+from shipway.components.tune.space import Space
 from shipway.components.tune.study import Study
 from shipway.components.tune.trials import Arena, Limits
 
 FINALISTS = 3
 SEARCH_SHARE = 0.5  # of the time; the rest is for the finalists, which train on all rows
-LIGHT = 200_000
+
+Searched = Callable[[float], optuna.Study]
+
+
+def search_here(
+    layout: Layout, request: Request, journal: Path, deadline: float, stop: Event
+) -> optuna.Study:
+    """Optuna's trials, within this process."""
+    name = _fingerprint(layout, request)
+    trials = open_study(journal, name, request.seed, len(layout.searched) == 1)
+    _enqueue_defaults(trials, layout.settings, layout.space)
+    limits = layout.limits(deadline, stop)
+    search = Search(trials, layout.arena(), layout.space, layout.booster, request.seed, limits)
+    left = deadline - time.monotonic()
+    search.run(Budget(max(left, 0.0), request.trials, layout.jobs))
+    return trials
 
 
 def run_study(
-    settings: Settings, folds: Folds, request: Request, journal: Path, began: float, stop: Event
+    layout: Layout, request: Request, searched: Searched, began: float, stop: Event
 ) -> Study:
-    """Search, finals, choice."""
-    last = folds.folds[-1]
-    rows = len(last.training.y)
-    ranked = settings.booster["objective"] == RANKING
-    space = space_for(rows, _scale(settings, last), request.parameters, ranked)
-    sample = sample_rows(rows)
-    searched = [fold.sampled(sample, request.seed) for fold in folds.folds]
-    heavy = len(searched[-1].training.y) >= LIGHT or settings.booster["device"] != "cpu"
-    own = int(settings.booster.get("nthread", 0))
-    jobs = request.jobs or (1 if heavy or own else cores())
-    threads = own or (0 if heavy else max(1, cores() // jobs) if request.jobs else 1)
-    booster = settings.booster | ({"nthread": threads} if threads else {})
-    bins = settings.booster["max_bin"]
-    single = len(searched) == 1
-    trials = open_study(journal, _fingerprint(settings, space, last, request), request.seed, single)
-    _enqueue_defaults(trials, settings, space)
-    arena = Arena.of(searched, folds.names, bins, threads)
-    search = Search(trials, arena, space, booster, request.seed, settings.rounds, stop)
-    share = request.seconds * SEARCH_SHARE - (time.monotonic() - began)
-    search.run(Budget(max(share, 0.0), request.trials, jobs))
+    """Search, finals, choice.
+
+    Args:
+        layout: what trials see.
+        request: what to tune, and the budgets.
+        searched: the search, given the time on the monotonic clock when it must have ended.
+        began: when the step did, on that clock.
+        stop: set when the step is told to end.
+    """
+    settings, folds, space = layout.settings, layout.folds, layout.space
+    trials = searched(began + request.seconds * SEARCH_SHARE)
     # Of folds in time order only the given split is trained on all rows: as `train_model` will.
-    judges = folds.folds if folds.scheme == "cross-validation" else [last]
+    judges = folds.folds if folds.scheme == "cross-validation" else folds.folds[-1:]
     limits = Limits(settings.rounds, settings.patience, began + request.seconds, stop)
     entries = _entries(trials, space)
     finalists: list[Finalist] = []
     if not stop.is_set() and entries:
-        whole = Arena.of(judges, folds.names, bins, own)
+        threads = int(settings.booster.get("nthread", 0))
+        whole = Arena.of(judges, folds.names, settings.booster["max_bin"], threads)
         finalists = finals(whole, settings.booster, entries, limits)
     chosen = smallest_of_the_best(finalists) if finalists else None
     parameters = _parameters(request, folds, chosen, trials, space)
     return Study(
-        parameters, settings, space, folds, len(searched[-1].training.y), ended(trials), finalists,
-        chosen, time.monotonic() - began, request.seconds, jobs, stop.is_set(),
+        parameters, settings, space, folds, len(layout.searched[-1].training.y), ended(trials),
+        finalists, chosen, time.monotonic() - began, request.seconds, layout.jobs, stop.is_set(),
     )  # fmt: skip
 
 
@@ -120,16 +127,9 @@ def _enqueue_defaults(trials: optuna.Study, settings: Settings, space: Space) ->
     trials.enqueue_trial(values, user_attrs={"defaults": 1})
 
 
-def _scale(settings: Settings, fold: Fold) -> float:
-    if settings.booster["objective"] == RANKING:
-        return 0.1  # a pair pulls with less than 1, and most with far less
-    if settings.booster["objective"] != "reg:squarederror":
-        return 1.0
-    return float(fold.training.y.std(dtype=np.float64)) or 1.0
-
-
-def _fingerprint(settings: Settings, space: Space, fold: Fold, request: Request) -> str:
+def _fingerprint(layout: Layout, request: Request) -> str:
     """A name for the study of this very search: another table or setting starts another."""
+    settings, space, fold = layout.settings, layout.space, layout.folds.folds[-1]
     digest = hashlib.sha256()
     ranges = {name: one.to_json() for name, one in space.ranges.items()}
     facts = [settings.booster, settings.rounds, ranges, space.eta, request.seed, xgb.__version__]
