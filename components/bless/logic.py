@@ -39,7 +39,8 @@ def bless(
     """Decide whether a model may be registered.
 
     Absolute rules: the bounds that were given, or else that the model is better than a constant,
-    not far worse than a linear model, and that no slice collapses; and what a rules file adds.
+    not surely worse than a linear model by more than a margin, and that no slice collapses; and
+    what a rules file adds.
     Change rule: not worse than the champion beyond chance, on the same rows. What cannot be
     measured fails.
 
@@ -113,12 +114,13 @@ def _read(path: Path) -> dict[str, Any]:
 def _write_page(
     path: Path, decided: Decision, verdict: str, measured: Mapping[str, Any], found: Comparison
 ) -> None:
-    passed = len(decided.rules) - len(decided.failures)
-    if decided.failures:
-        lead = decided.failures[0].sentence
-    else:
-        lead = f"{decided.subject} passes all {passed} rules and may be registered."
-    report = Report("May this model ship?", lead, verdict)
+    rules, failed, warned = len(decided.rules), len(decided.failures), len(decided.warnings)
+    mind = f", with {warned} warning{'s' if warned > 1 else ''}" if warned else ""
+    lead = f"Yes. {decided.subject} breaks none of {rules} rules{mind}, and may be registered."
+    if failed:
+        lead = f"No. {decided.subject} breaks {failed} of {rules} rules:"
+    reasons = [rule.sentence for rule in decided.failures or decided.warnings]
+    report = Report("May this model ship?", lead, verdict, reasons)
     report.add_decision(decided)
     if found.candidate is not None and found.champion is not None:
         names = [name for name in METRIC_NAMES[measured["task"]] if name in found.candidate]

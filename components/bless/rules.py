@@ -6,12 +6,13 @@ from typing import Any
 
 from shipway.components.lib.decision import Rule, bound_rule
 from shipway.components.lib.errors import nearest
-from shipway.components.lib.metrics import METRIC_NAMES
+from shipway.components.lib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
+from shipway.components.lib.task import TASKS
 
 MIN_ROWS = 30
 MIN_CLASS_ROWS = 5
 MIN_SLICE_ROWS = 50
-LOSS_OF_GAIN = 0.1
+LINEAR_MARGIN = 0.05
 STRETCH = 3.29 / 1.96
 
 
@@ -88,6 +89,8 @@ def default_rules(evaluation: Mapping[str, Any]) -> list[Rule]:
 def rows_rule(evaluation: Mapping[str, Any]) -> Rule:
     """Whether there are rows enough for an interval to mean anything: 30, and 5 of either class."""
     rows, task = int(evaluation["rows"]), evaluation["task"]
+    if task == "ranking":
+        return _queries_rule(evaluation)
     counts = evaluation.get("class_counts", {}) if task == "binary" else {}
     rare = min(counts, key=lambda name: int(counts[name]), default="")
     cure = (
@@ -101,6 +104,15 @@ def rows_rule(evaluation: Mapping[str, Any]) -> Rule:
     text = f"The test table has {rows:,} rows"
     text += "." if rows >= MIN_ROWS else f", not >= {MIN_ROWS}. {cure}"
     return bound_rule("test_rows", float(rows), minimum=MIN_ROWS, sentence=text, n=rows)
+
+
+def _queries_rule(evaluation: Mapping[str, Any]) -> Rule:
+    """Whether 30 queries have a relevant row: of a ranking they are what intervals rest on."""
+    found = evaluation["ranking"]
+    queries = int(found["measured"])
+    text = f"{queries:,} of {found['queries']:,} test queries have a relevant row"
+    text += "." if queries >= MIN_ROWS else f", not >= {MIN_ROWS}. Bring more queries."
+    return bound_rule("test_queries", float(queries), minimum=MIN_ROWS, sentence=text, n=queries)
 
 
 def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
@@ -120,7 +132,7 @@ def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
         return Rule("better_than_constant", "fail", text, bound="> 0", n=rows)
     constant = evaluation["baselines"]["constant"][main]
     value = evaluation["metrics"][main]["value"]
-    said = f"{main} is {value:.4g}, the best constant gets {constant:.4g}; "
+    said = f"{main} is {value:.4g}, {TASKS[evaluation['task']].constant} gets {constant:.4g}; "
     better = gain["value"] - STRETCH * (gain["value"] - gain["low"]) > 0
     if better:
         text = said + "the model is better beyond chance."
@@ -137,9 +149,11 @@ def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
 def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     """Whether the trees earn their keep: against a linear model on the same features and rows.
 
-    Better beyond chance passes. As good, or worse by little, is a warning: the simpler model would
-    do, but nobody is harmed by the trees. It fails where the model loses, beyond chance, more than
-    a tenth of what the linear model gains over the constant: then something is wrong with it.
+    Better beyond chance passes. A tie, or a loss within the margin, is a warning: the simpler model
+    would do, but nobody is harmed by the trees. It fails where the whole interval of the loss lies
+    beyond the margin: a twentieth of the linear model's gain over the constant, or of the error
+    that it leaves where that is smaller (1 minus a metric of which higher is better). The first
+    keeps the margin small where there is little to gain, the second where little is left to err.
     """
     name, main, rows = "better_than_linear", evaluation["main_metric"], evaluation["rows"]
     gain = (evaluation.get("gains") or {}).get("linear", {}).get(main)
@@ -152,18 +166,23 @@ def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     interval = (gain["low"], gain["high"])
     linear = evaluation["baselines"]["linear"][main]
     constant = evaluation["baselines"]["constant"][main]
+    left = 1 - linear if HIGHER_IS_BETTER[main] else linear
+    margin = LINEAR_MARGIN * min(abs(linear - constant), abs(left))
+    bound = f">= {-margin:.4g}"
     said = f"Against a linear model ({main} {linear:.4g}) the model is"
     size = f"by {abs(gain['value']):.4g} (gain {gain['low']:.4g} to {gain['high']:.4g})"
     if gain["low"] > 0:
-        return Rule(
-            name, "pass", f"{said} better {size}.", gain["value"], "> 0", "", rows, interval
+        text = f"{said} better {size}."
+        return Rule(name, "pass", text, gain["value"], bound, "", rows, interval)
+    if gain["high"] < -margin:
+        text = (
+            f"{said} surely worse, {size}, by more than {margin:.4g}. Look for a mistake in its "
+            "features or parameters, tune it, or serve the linear model."
         )
-    if gain["high"] < -LOSS_OF_GAIN * abs(linear - constant):
-        text = f"{said} far worse {size}. Look for a mistake in its features or parameters."
-        return Rule(name, "fail", text, gain["value"], "> 0", "", rows, interval)
-    word = "worse" if gain["high"] < 0 else "not better beyond chance,"
+        return Rule(name, "fail", text, gain["value"], bound, "", rows, interval)
+    word = "a little worse" if gain["high"] < 0 else "not better beyond chance,"
     text = f"{said} {word} {size}. Tune it, or bring columns in which more than sums matter."
-    return Rule(name, "warn", text, gain["value"], "> 0", "", rows, interval)
+    return Rule(name, "warn", text, gain["value"], bound, "", rows, interval)
 
 
 def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:

@@ -13,14 +13,18 @@ from shipway.components.evaluate.calibration import calibration_table, calibrati
 from shipway.components.evaluate.cost import cost
 from shipway.components.evaluate.curves import confusion, roc_points
 from shipway.components.evaluate.fairness import fairness
+from shipway.components.evaluate.flips import smallest_flips
+from shipway.components.evaluate.intervals import interval_view
 from shipway.components.evaluate.learning import learning_curve
 from shipway.components.evaluate.page import write_page
+from shipway.components.evaluate.queries import as_shown, query_views
 from shipway.components.evaluate.ranking import lift_table, threshold_table
 from shipway.components.evaluate.regions import find_regions
 from shipway.components.evaluate.residuals import residual_views
 from shipway.components.evaluate.robustness import robustness
 from shipway.components.evaluate.samples import sample_rows
 from shipway.components.evaluate.stability import stability
+from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.held_out import HeldOut, score_held_out
 from shipway.components.lib.metrics import (
@@ -33,6 +37,7 @@ from shipway.components.lib.metrics import (
 )
 from shipway.components.lib.model_package import ModelPackage, load_package
 from shipway.components.lib.private import private_columns
+from shipway.components.lib.queries import labels_of, relevance_of
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.slices import choose_slices, measure_slices
 from shipway.components.lib.tables import read_schema, read_table
@@ -96,12 +101,19 @@ def evaluate(
     matrix = scorer.plan.transform(read_table(test, used))
     constant = constant_prediction(held.target, held.y)
     document = _measured(package, held)
-    document |= _compared(package, held, constant, matrix, train, seed)
+    taught = None if train is None else _taught(scorer.plan, train, seed)
+    document |= _compared(package, held, constant, matrix, taught, seed)
     document["slices"] = measure_slices(slices, held, constant)
     document["regions"] = _regions(test, label, held, constant, seed)
-    document["fairness"] = fairness(test, label, protected_columns, held, used)
+    shown = as_shown(held) if held.target.ranked else held
+    document["fairness"] = fairness(test, label, protected_columns, shown, used)
+    document["ranking"] = query_views(test, held)
     document["stability"] = stability(test, time_column, held)
     document["robustness"] = robustness(scorer, test, held, seed)
+    known = matrix if taught is None else taught[0]
+    if not held.target.ranked:  # a score alone is no answer that could turn
+        document["flips"] = smallest_flips(scorer, package.booster, known, matrix, held, seed)
+    document["intervals"] = interval_view(held)
     private = private_columns(read_schema(test))
     document["residuals"] = residual_views(scorer.plan, matrix, held, private)
     document["cost"] = cost(package, scorer)
@@ -112,24 +124,28 @@ def evaluate(
     return _for_kubeflow(document)
 
 
+def _taught(plan: FeaturePlan, train: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of a sample of the training rows."""
+    rows = sample_rows(train, seed=seed, whole=plan.group_column * plan.target.ranked)
+    return plan.transform_training(rows), labels_of(plan, rows)
+
+
 def _compared(
     package: ModelPackage,
     held: HeldOut,
     constant: Prediction,
     matrix: np.ndarray,
-    train: Path | None,
+    taught: tuple[np.ndarray, np.ndarray] | None,
     seed: int,
 ) -> dict[str, Any]:
     """The baselines, how much the model beats each of them, and the learning curve."""
-    others, words, curve = {"constant": constant}, described({}), {}
-    if train is not None:
+    others, words, curve = {"constant": constant}, described({}, held.target.ranked), {}
+    if taught is not None:
+        features, y = taught
         plan = Scorer(package.booster, package.signature).plan
-        rows = sample_rows(train, seed=seed)
-        features = plan.transform_training(rows)
-        y = plan.target.encode(rows.column(plan.label))
-        fitted = fit_baselines(plan, features, y, matrix)
+        fitted = fit_baselines(plan, features, relevance_of(y), matrix)
         others |= {name: each.prediction for name, each in fitted.items()}
-        words = described(fitted)
+        words = described(fitted, held.target.ranked)
         curve = learning_curve(package, features, y, matrix, held, seed)
     gains = paired_differences(held.target, held.y, held.prediction, others)
     told = {

@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -199,20 +198,55 @@ def test_a_rules_file_is_read_where_it_lies(tmp_path: Path) -> None:
         read_gates(str(tmp_path / "none.yaml"))
 
 
-def linear(value: float, low: float, high: float) -> Rule:
-    evaluation: dict[str, Any] = {
-        "main_metric": "auc", "rows": 100, "gains": {"linear": {"auc": {}}},
-        "baselines": {"linear": {"auc": 0.8}, "constant": {"auc": 0.5}},
-    }  # fmt: skip
-    evaluation["gains"]["linear"]["auc"] = {"value": value, "low": low, "high": high}
-    return linear_rule(evaluation)
+def linear(low: float, high: float, metric: str, scores: tuple[float, float]) -> Rule:
+    """The rule, where a linear model and a constant have these scores."""
+    gain = {"value": (low + high) / 2, "low": low, "high": high}
+    return linear_rule(
+        {
+            "main_metric": metric, "rows": 100, "gains": {"linear": {metric: gain}},
+            "baselines": {"linear": {metric: scores[0]}, "constant": {metric: scores[1]}},
+        }
+    )  # fmt: skip
 
 
-def test_a_linear_model_that_is_as_good_warns_and_a_far_better_one_stops() -> None:
-    assert linear(0.02, 0.01, 0.03).verdict == "pass"
-    assert linear(0.0, -0.01, 0.01).verdict == "warn"
-    assert linear(-0.02, -0.03, -0.01).verdict == "warn"
-    assert linear(-0.1, -0.15, -0.05).verdict == "fail"
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.03, "pass"),
+        (0.0, 0.0, "warn"),  # a tie to the bit
+        (-0.01, 0.01, "warn"),
+        (-0.05, 0.0, "warn"),
+        (-0.03, -0.001, "warn"),  # surely worse, but perhaps within the margin
+        (-0.03, -0.0125, "warn"),  # on the margin
+        (-0.03, -0.0126, "fail"),
+        (-0.15, -0.05, "fail"),
+    ],
+)
+def test_a_linear_model_stops_where_it_is_surely_better_by_more_than_the_margin(
+    low: float, high: float, verdict: str
+) -> None:
+    # It gains 0.25 and leaves 0.25: the margin is a twentieth of that.
+    assert linear(low, high, "auc", (0.75, 0.5)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "margin"),
+    [
+        ("auc", (0.52, 0.5), 0.001),  # little to gain
+        ("auc", (0.99, 0.5), 0.0005),  # little left to err
+        ("rmse", (1_000.0, 4_000.0), 50.0),
+        ("rmse", (3_900.0, 4_000.0), 5.0),
+        ("log_loss", (0.4, 0.69), 0.0145),
+    ],
+)
+def test_the_margin_is_a_twentieth_of_gain_or_error_whichever_is_smaller(
+    metric: str, scores: tuple[float, float], margin: float
+) -> None:
+    assert linear(-9 * margin, -1.01 * margin, metric, scores).verdict == "fail"
+    assert linear(-9 * margin, -0.99 * margin, metric, scores).verdict == "warn"
+
+
+def test_no_linear_model_is_told_and_does_not_stop() -> None:
     absent = linear_rule({"main_metric": "auc", "rows": 9, "gains": {}, "baselines": {}})
     assert absent.verdict == "warn"
 
