@@ -63,6 +63,7 @@ def autogluon(
         train,
         time_limit=request["seconds"],
         presets=presets,
+        dynamic_stacking=False,  # a trial fit, for which this time is too short
         num_cpus=os.cpu_count(),
         num_gpus=0,
     )
