@@ -128,9 +128,9 @@ def train(
         booster, curves = boost_on_workers(job, request.workers, kept)
     else:
         booster, curves = boost(plan, rows, held_out, matrix, settings, kept)
-    signature = _settled(plan, booster, matrix, y, settings.response, request)
+    signature, margins = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
-    prediction = scorer.score_matrix(matrix)
+    prediction = scorer.score_margins(margins)
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
     seconds = time.monotonic() - began
@@ -191,8 +191,11 @@ def _settled(
     y: np.ndarray,
     response: Response,
     request: Request,
-) -> Signature:
-    """The signature, with what validation rows settle: calibration, threshold, interval."""
+) -> tuple[Signature, np.ndarray]:
+    """The signature, with what validation rows settle, and their margins.
+
+    Calibration, threshold and interval are settled by them.
+    """
     plain = signature_of(
         plan, request.model_name, None, Calibrator().to_json(), xgb.__version__, response.to_json()
     )
@@ -201,19 +204,20 @@ def _settled(
     if plan.target.kind.numeric:
         interval = scorer.score_margins(margins).interval
         if interval is None:
-            return plain
+            return plain, margins
         widening = widening_for(interval, y, response.coverage)
         if not np.isfinite(widening):
             raise DataError(
                 f"{len(y):,} validation rows are too few to tell where {response.coverage:.0%} of "
                 "values lie. Bring more rows, or ask for a smaller interval_coverage."
             )
-        return replace(plain, response=replace(response, widening=widening).to_json())
+        settled = replace(response, widening=widening).to_json()
+        return replace(plain, response=settled), margins
     calibrator = fit_calibrator(plan.target, margins, y)
     threshold = None
     if plan.target.task == "binary":
         threshold = best_threshold(y, calibrator.apply(margins)[:, 1], request.threshold_rule)
-    return replace(plain, threshold=threshold, calibrator=calibrator.to_json())
+    return replace(plain, threshold=threshold, calibrator=calibrator.to_json()), margins
 
 
 def _outputs(scorer: Scorer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
