@@ -56,7 +56,7 @@ class Subjects:
 
     def rows(self, chosen: np.ndarray) -> np.ndarray:
         """The mask of rows of some queries, of a mask of queries."""
-        return np.append(chosen, False)[self.place]
+        return np.asarray(np.append(chosen, False)[self.place])
 
     def _is_alike(self, column: pa.ChunkedArray, known: np.ndarray) -> bool:
         encoded = column.combine_chunks()
@@ -190,9 +190,9 @@ def add_queries(report: Report, document: dict[str, Any]) -> None:
     keys = ("top", "queries", "value", "low", "high", "usual", "lift")
     note = "Of queries with more rows than that and a relevant one; the lift of no order is 1."
     report.add_table("What the first places hold", columns, _cells(found["first"], keys), note)
-    keys = ("query", "rows", "relevant", "value")
     columns = [f"Query ({found['query_column']})", "Rows", "Relevant", MAIN]
-    report.add_table("The worst queries", columns, _cells(found["worst"], keys))
+    cells = _cells(found["worst"], ("query", "rows", "relevant", "value"))
+    report.add_table("The worst queries", columns, cells)
     report.add_text("Not applicable", NOT_APPLICABLE)
 
 

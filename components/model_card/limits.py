@@ -17,6 +17,7 @@ def limits_of(evaluation: Mapping[str, Any], decided: Mapping[str, Any]) -> list
     return [
         *decided["failures"],
         *decided["warnings"],
+        *_queries(evaluation),
         *_regions(evaluation),
         *_calibration(evaluation),
         *_fairness(evaluation),
@@ -32,6 +33,22 @@ def _regions(evaluation: Mapping[str, Any]) -> list[str]:
         f"{part['evidence']['loss_elsewhere']:.3g} elsewhere ({part['n']:,} rows)."
         for part in found[:WORST]
     ]
+
+
+def _queries(evaluation: Mapping[str, Any]) -> list[str]:
+    found = evaluation.get("ranking") or {}
+    if not found:
+        return []
+    lines = [
+        f"A score orders rows of one query ('{found['query_column']}') and compares none of two; "
+        "calibration and threshold are not applicable."
+    ]
+    if unmeasured := found["queries"] - found["measured"]:
+        lines.append(
+            f"{unmeasured:,} of {found['queries']:,} test queries have no relevant row: how well "
+            "it orders such cannot be measured."
+        )
+    return lines
 
 
 def _calibration(evaluation: Mapping[str, Any]) -> list[str]:

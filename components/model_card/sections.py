@@ -96,6 +96,7 @@ def _model(card: Mapping[str, Any]) -> Section:
     facts = {
         "Digest": model["digest"],
         "Predicts": f"{model['label']} ({model['task']})",
+        "Orders rows of one": (card["evaluation"].get("ranking") or {}).get("query_column"),
         "Classes": ", ".join(map(str, model["classes"])),
         "Positive from": model["threshold"],
         "Calibration": model["calibration"],
