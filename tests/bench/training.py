@@ -120,7 +120,7 @@ def _expert(folder: Path, rounds: int) -> float:
 
 
 @click.command()
-@click.option("--rows", default=[1_000_000], multiple=True, help="Training rows; may be repeated.")
+@click.option("--rows", default=[1_000_000, 5_000_000], multiple=True, help="Training rows.")
 @click.option("--rounds", default=30, help="Trees.")
 @click.option("--repeats", default=3, help="Runs of each way, in turn.")
 @click.option("--one", nargs=2, hidden=True)
@@ -129,13 +129,14 @@ def main(rows: tuple[int, ...], rounds: int, repeats: int, one: tuple[str, str] 
     if one is not None:
         print(json.dumps(run(one[0], Path(one[1]), rounds)))
         return
-    print("| rows x 30 | way | CPU s | of the expert's | peak MB | log loss |")
-    print("|---|---|---|---|---|---|")
+    print("| rows x 30 | way | CPU s | of the expert's | peak MB | of the table | log loss |")
+    print("|---|---|---|---|---|---|---|")
     for count in rows:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             write(folder / "train", count, 0)
             write(folder / "validation", count // 5, 1)
+            size = sum(_in_memory(folder / name) for name in ("train", "validation"))
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for _ in range(repeats):
                 for way in WAYS:
@@ -153,16 +154,22 @@ def main(rows: tuple[int, ...], rounds: int, repeats: int, one: tuple[str, str] 
                         text=True,
                     )
                     found[way].append(json.loads(done.stdout.splitlines()[-1]))
-        _print(count, found)
+        _print(count, size, found)
 
 
-def _print(count: int, found: dict[str, list[dict[str, float]]]) -> None:
+def _in_memory(folder: Path) -> float:
+    """MB of a table as Arrow holds it: what a reader of all of it takes at least."""
+    return sum(pq.read_table(part).nbytes for part in folder.glob("*.parquet")) / 1e6
+
+
+def _print(count: int, size: float, found: dict[str, list[dict[str, float]]]) -> None:
     for way, runs in found.items():
         cpu, peak = (statistics.median(one[name] for one in runs) for name in ("cpu", "peak"))
         pairs = zip(runs, found["expert"], strict=True)
         ratio = statistics.median(mine["cpu"] / theirs["cpu"] for mine, theirs in pairs)
         loss = runs[0]["loss"]
-        print(f"| {count:,} | {way} | {cpu:.1f} | {ratio:.2f} | {peak:,.0f} | {loss:.4f} |")
+        share = f"{peak:,.0f} | {peak / size:.2f}"
+        print(f"| {count:,} | {way} | {cpu:.1f} | {ratio:.2f} | {share} | {loss:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
