@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import yaml
+from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.settings_file import read_settings
 
-from shipway.components.lib.errors import ConfigurationError, nearest
-from shipway.components.lib.storage import list_objects, open_binary
-
-MAX_BYTES = 1 << 20
 FIELDS = {
     "owner": "Who answers for the model",
     "contact": "How to reach them",
@@ -38,22 +35,11 @@ def read_owner(uri: str) -> dict[str, list[str]]:
         ConfigurationError: it is no YAML mapping, or a field is unknown or holds no text.
         DataError: the file cannot be read.
     """
-    if not uri.strip():
-        return {}
-    try:
-        value = yaml.safe_load(uri if "\n" in uri.strip() else _text(uri))
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"owner_uri is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError("owner_uri holds no mapping; it begins with 'owner: NAME'.")
+    value = read_settings("owner_uri", uri, list(FIELDS))
     return {str(field): _statements(str(field), told) for field, told in value.items()}
 
 
 def _statements(field: str, told: Any) -> list[str]:
-    if field not in FIELDS:
-        raise ConfigurationError(
-            f"owner_uri has '{field}'.{nearest(field, FIELDS)} It takes {', '.join(FIELDS)}."
-        )
     lines = told if isinstance(told, list) else [told]
     for line in lines:
         if not isinstance(line, str) or not line.strip():
@@ -61,11 +47,3 @@ def _statements(field: str, told: Any) -> list[str]:
                 f"owner_uri: '{field}' holds {line!r}; write text, or a list of texts."
             )
     return [" ".join(line.split()) for line in lines]
-
-
-def _text(uri: str) -> str:
-    found = list_objects(uri)
-    if len(found) != 1:
-        raise ConfigurationError(f"owner_uri '{uri}' names {len(found)} files; name one.")
-    with open_binary(found[0]) as file:
-        return file.read(MAX_BYTES).decode("utf-8", errors="replace")
