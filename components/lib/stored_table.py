@@ -92,7 +92,7 @@ class StoredTable:
                     at += batch.num_rows
                     yield batch.slice(left, right - left)
 
-    def take(self, rows: Sequence[int], names: Sequence[str]) -> pa.Table:
+    def take(self, rows: Sequence[int] | np.ndarray, names: Sequence[str]) -> pa.Table:
         """Some rows of some columns.
 
         Args:
