@@ -163,8 +163,15 @@ class Served:
         return re.search(r"answers V2 gRPC on ([^ ]+:\d+)", self.text())[1]
 
 
+# XGBoost imports scikit-learn where it is, for most of a server's start; the serve image has none.
+PREDICTOR = (
+    "import runpy, sys; sys.modules['sklearn'] = None; "
+    "runpy.run_module('shipway.components.predictor', run_name='__main__', alter_sys=True)"
+)
+
+
 def start_server(*flags: object, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
-    command = [sys.executable, "-m", "shipway.components.predictor", *map(str, flags)]
+    command = [sys.executable, "-c", PREDICTOR, *map(str, flags)]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
