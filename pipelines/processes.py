@@ -53,6 +53,8 @@ class ProcessEngine(Engine):
 
     def _inherited(self, image: str) -> dict[str, str]:
         variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # A run that was cut off is followed by one with other outputs.
+        variables.setdefault("SHIPWAY_CHECKPOINTS", str(self.folder.parents[1] / "checkpoints"))
         variables["PATH"] = f"{self._environments[image]}/bin:{os.environ['PATH']}"
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             variables.pop(name, None)

@@ -3,7 +3,7 @@
 from itertools import product
 
 from shipway.components.deploy.mode import CONFIG, CONFIG_NAMESPACE
-from shipway.components.lib.access import RULES
+from shipway.components.lib.access import RULES, TRAINING
 from tests.manifests.conftest import MANIFESTS, one
 
 Grant = tuple[str, str, str]
@@ -64,3 +64,11 @@ def test_model_servers_have_no_rights(build):
     assert account["automountServiceAccountToken"] is False
     bound = [subject["name"] for subject in one(objects, "RoleBinding")["subjects"]]
     assert account["metadata"]["name"] not in bound
+
+
+def test_a_step_with_several_workers_gets_what_it_asks_for_and_nothing_beyond(overlay):
+    objects = overlay(components=["components/training"])
+    needed = {(rule.group, rule.resource, verb) for rule in TRAINING for verb in rule.verbs}
+    assert grants(one(objects, "Role", "shipway-trainer")) == needed
+    binding = one(objects, "RoleBinding", "shipway-trainer")
+    assert binding["subjects"] == one(objects, "RoleBinding", "shipway-deployer")["subjects"]

@@ -99,6 +99,9 @@ class Objects(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._serve(self._chunk)
 
+    def do_DELETE(self) -> None:
+        self._serve(self._delete)
+
     def _serve(self, method: Any) -> None:
         url = urlparse(self.path)
         self.query = {k: v[0] for k, v in parse_qs(url.query).items()}
@@ -132,6 +135,11 @@ class Objects(BaseHTTPRequestHandler):
         hashes = {"X-Goog-Hash": f"crc32c={resource['crc32c']}"} if "crc32c" in resource else {}
         start = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))
         raise Answer(206 if start else 200, content[int(start[1]) if start else 0 :], hashes)
+
+    def _delete(self) -> None:
+        if self.server.buckets[self.bucket].pop(self.name, None) is None:
+            raise Answer(404, error(f"No such object: {self.bucket}/{self.name}"))
+        raise Answer(204, b"")
 
     def _post(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
