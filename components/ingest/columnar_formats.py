@@ -10,6 +10,8 @@ from pyarrow import ipc, orc
 
 from shipway.components.ingest import avro
 
+RUN_BYTES = 128 << 20
+
 
 @dataclass(frozen=True)
 class Format:
@@ -31,7 +33,23 @@ def _parquet_schema(file: BinaryIO) -> pa.Schema:
 
 
 def _parquet(file: BinaryIO, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    yield from pq.ParquetFile(file).iter_batches(rows, columns=list(columns))
+    opened = pq.ParquetFile(file)
+    for groups in _runs(opened.metadata):
+        yield from opened.iter_batches(rows, groups, columns=list(columns))
+
+
+def _runs(metadata: pq.FileMetaData) -> Iterator[list[int]]:
+    """Row groups to read in one go: pyarrow keeps all bytes that it fetched until a call ends."""
+    run: list[int] = []
+    held = 0
+    for place in range(metadata.num_row_groups):
+        size = metadata.row_group(place).total_byte_size
+        if run and held + size > RUN_BYTES:
+            yield run
+            run, held = [], 0
+        run.append(place)
+        held += size
+    yield run
 
 
 def _arrow_schema(file: BinaryIO) -> pa.Schema:
