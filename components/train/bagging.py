@@ -1,7 +1,8 @@
 """A bag of boosters, each stopped by rows of its own that it was not trained on, merged into one.
 
 The validation split is seen by none of them, so that calibration, threshold and intervals are
-chosen on rows that are new to the whole bag. L. Breiman, "Bagging predictors", Machine Learning
+chosen on rows that are new to the whole bag. Only where rows are ordered in time it stops the last
+member, as it stops a model that is alone. L. Breiman, "Bagging predictors", Machine Learning
 24(2), 1996, here over folds.
 """
 
@@ -10,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,30 @@ _log = logging.getLogger(__name__)
 Rounds = dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Rows as the model sees them.
+
+    Attributes:
+        matrix: float32 of shape (n, k).
+        y: labels, shape (n,).
+        weights: shape (n,), or None.
+    """
+
+    matrix: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+
+    def take(self, rows: np.ndarray) -> "_Rows":
+        weights = None if self.weights is None else self.weights[rows]
+        return _Rows(self.matrix[rows], self.y[rows], weights)
+
+
 def bag(
     plan: FeaturePlan,
     rows: StoredTable,
     held_out: StoredTable,
+    matrix: np.ndarray,
     settings: Settings,
     time_column: str = "",
 ) -> tuple[xgb.Booster, Rounds]:
@@ -45,7 +67,8 @@ def bag(
     Args:
         plan: fitted on the training rows.
         rows: of training, raw.
-        held_out: of validation, raw; only their times are looked at.
+        held_out: of validation, raw.
+        matrix: the model's rows of validation, float32 of shape (n, k).
         settings: parameters, rounds and patience.
         time_column: orders rows in time; empty where order does not matter.
 
@@ -55,38 +78,55 @@ def bag(
     Raises:
         DataError: labels or weights do not fit, or the time column is not there.
     """
-    names, bins = safe_names(plan), settings.booster["max_bin"]
-    y = plan.target.encode(rows.column(plan.label))
-    check_labels(settings.booster["objective"], plan.label, y)
-    weights = row_weights(plan, rows, y, settings.balance)
     members: list[xgb.Booster] = []
     curves: Rounds = {}
-    with _room((rows.num_rows, len(names)), settings.external) as room:
-        features = plan.transform_training(rows, room)
-        for number, (inside, outside) in enumerate(
-            _folds(plan, rows, held_out, time_column, settings)
-        ):
-            held_weights = None if weights is None else weights[outside]
-            with training_matrix(
-                lambda out, inside=inside: np.take(features, inside, axis=0, out=out),
-                (len(inside), len(names)),
-                y[inside],
-                None if weights is None else weights[inside],
-                names,
-                bins,
-                settings.external,
-            ) as training:
-                judge = xgb.QuantileDMatrix(
-                    features[outside], y[outside], weight=held_weights, feature_names=names,
-                    ref=training, max_bin=bins,
-                )  # fmt: skip
-                seed = settings.booster["seed"] + number
-                member, losses = learn(settings.booster | {"seed": seed}, training, judge, settings)
-                del training, judge
+    with _room((rows.num_rows, len(plan.feature_names)), settings.external) as room:
+        known = _rows(plan, rows, plan.transform_training(rows, room), settings)
+        given = _rows(plan, held_out, matrix, settings)
+        for inside, outside in _folds(plan, rows, held_out, time_column, settings):
+            judge = given if outside is None else known.take(outside)
+            member, losses = _member(plan, known, inside, judge, settings, len(members))
             members.append(member)
-            curves[f"rows that fold {number + 1} holds out"] = losses["validation"]
-            _log.info("fold %d: %d rounds", number + 1, member.num_boosted_rounds())
+            name = "validation" if outside is None else f"held out, fold {len(members)}"
+            curves[name] = losses
+            _log.info("fold %d: %d rounds", len(members), member.num_boosted_rounds())
     return merged(members), curves
+
+
+def _rows(plan: FeaturePlan, table: StoredTable, matrix: np.ndarray, settings: Settings) -> _Rows:
+    y = plan.target.encode(table.column(plan.label))
+    check_labels(settings.booster["objective"], plan.label, y)
+    return _Rows(matrix, y, row_weights(plan, table, y, settings.balance))
+
+
+def _member(
+    plan: FeaturePlan,
+    known: _Rows,
+    inside: np.ndarray,
+    judge: _Rows,
+    settings: Settings,
+    number: int,
+) -> tuple[xgb.Booster, list[float]]:
+    """A booster of some rows, and the loss by round of those that stopped it."""
+    names, bins = safe_names(plan), settings.booster["max_bin"]
+    weights = None if known.weights is None else known.weights[inside]
+    with training_matrix(
+        lambda out: np.take(known.matrix, inside, axis=0, out=out),
+        (len(inside), len(names)),
+        known.y[inside],
+        weights,
+        names,
+        bins,
+        settings.external,
+    ) as training:
+        held = xgb.QuantileDMatrix(
+            judge.matrix, judge.y, weight=judge.weights, feature_names=names, ref=training,
+            max_bin=bins,
+        )  # fmt: skip
+        seed = settings.booster["seed"] + number
+        member, losses = learn(settings.booster | {"seed": seed}, training, held, settings)
+        del training, held  # before the files that they stand in
+    return member, losses["validation"]
 
 
 def merged(members: Sequence[xgb.Booster]) -> xgb.Booster:
@@ -137,10 +177,13 @@ def _folds(
     held_out: StoredTable,
     time_column: str,
     settings: Settings,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows that each member is trained on, and rows that it is stopped by."""
-    if time_column and (in_time := folds_in_time(rows, held_out, time_column)):
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Rows that each member is trained on, and rows that stop it; None for the validation rows."""
+    in_time = folds_in_time(rows, held_out, time_column) if time_column else None
+    if in_time is not None:
         yield from in_time
+        # Without the newest rows, no member would know what the next ones are most like.
+        yield np.arange(rows.num_rows), None
         return
     small = rows.num_rows + held_out.num_rows < SMALL
     count = FOLDS_OF_SMALL if small else FOLDS

@@ -121,7 +121,7 @@ def train(
     if plan.target.ranked:
         booster, curves = boost_queries(plan, rows, held_out, matrix, settings, kept)
     elif bagged:
-        booster, curves = bag(plan, rows, held_out, settings, request.time_column)
+        booster, curves = bag(plan, rows, held_out, matrix, settings, request.time_column)
     elif request.workers > 1:
         shape = rows.num_rows, len(plan.feature_names)
         job = job_of(places, kept, settings, shape, request.workers)

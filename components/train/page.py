@@ -29,7 +29,8 @@ def write_page(
     rounds = booster.num_boosted_rounds()
     task = plan.target.task
     members = int(metrics.get("members", 0))
-    chose = "calibration and threshold" if members else "rounds, calibration and threshold"
+    unseen = members > 0 and "validation" not in curves
+    chose = "calibration and threshold" if unseen else "rounds, calibration and threshold"
     report = Report(
         f"Training of '{plan.label}'",
         f"A {task} model of {rounds:,} rounds on {metrics['training_rows']:,.0f} rows and "
@@ -54,7 +55,7 @@ def write_page(
             mark_x=None if members else rounds,
             description="Loss by boosting round",
         ),
-        _how(settings, rounds, members),
+        _how(settings, rounds, members, unseen),
     )
     _add_importance(report, plan, booster)
     lines = [["calibration", signature.calibrator["method"]]] * (not plan.target.kind.numeric)
@@ -75,16 +76,17 @@ def write_page(
     report.save(path)
 
 
-def _how(settings: Settings, rounds: int, members: int) -> str:
+def _how(settings: Settings, rounds: int, members: int, unseen: bool) -> str:
     if not members:
         return (
             f"Training stopped when {settings.patience} rounds brought no better validation loss; "
             f"the model keeps the first {rounds:,}."
         )
+    saw = "None saw the validation rows" if unseen else "Validation rows, the latest, stopped one"
     return (
-        f"A bag of {members}: each member held a fold of the training rows out, and stopped when "
-        f"{settings.patience} rounds brought no better loss on it. Merged they are one model of "
-        f"{rounds:,} rounds, whose margin is the mean of theirs. None saw the validation rows."
+        f"A bag of {members}: each member was stopped when {settings.patience} rounds brought no "
+        "better loss on rows that it was not trained on. Merged they are one model of "
+        f"{rounds:,} rounds, whose margin is the mean of theirs. {saw}."
     )
 
 

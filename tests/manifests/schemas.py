@@ -21,7 +21,7 @@ from referencing import Registry, Resource
 REPOSITORY = Path(__file__).resolve().parents[2]
 CRDS = REPOSITORY.parent / "shared" / "crds"
 CACHE = REPOSITORY / "build" / "schemas"
-OWN = Path(__file__).with_name("monitoring_crds.yaml")
+OWN = [Path(__file__).with_name(f"{name}_crds.yaml") for name in ("monitoring", "katib")]
 CORE = Path(kubernetes_validate.__path__[0]) / "kubernetes-json-schema"
 KUBERNETES = "1.34.0"
 DEFINITIONS = "https://kubernetes.io/api/_definitions.json"
@@ -73,7 +73,7 @@ def _registry() -> Registry:
 def _custom() -> dict[str, dict[str, Any]]:
     """The schema of each custom kind; parsed CRDs are kept in `build`, by what they hold."""
     found: dict[str, dict[str, Any]] = {}
-    for path in [*sorted(CRDS.glob("*.yaml")), OWN]:
+    for path in [*sorted(CRDS.glob("*.yaml")), *OWN]:
         text = path.read_bytes()
         kept = CACHE / f"{hashlib.sha256(text + Path(__file__).read_bytes()).hexdigest()}.json"
         if not kept.is_file():

@@ -96,7 +96,9 @@ def kubectl(tmp_path_factory) -> Iterator[Kubectl]:
             while not running(call):
                 assert time.monotonic() < deadline, (place / "log").read_text()[-2000:]
                 time.sleep(0.5)
-            call("apply", "--server-side", "-f", CRDS, "-f", OWN)
+            call(
+                "apply", "--server-side", *(part for file in (CRDS, *OWN) for part in ("-f", file))
+            )
             for namespace in ("kubeflow", "models", "kserve"):
                 call("create", "namespace", namespace)
             call("wait", "--for=condition=Established", "crd", "--all")
