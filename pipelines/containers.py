@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 from urllib.parse import unquote, urlparse
 
@@ -72,14 +71,9 @@ class ContainerEngine(Engine):
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """End."""
-        super().__exit__(kind, error, trace)
+        super().__exit__(*raised)
         if self._lock:
             self._lock.close()
         self._client.close()

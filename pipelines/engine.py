@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from shipway.components.lib.errors import ConfigurationError
@@ -107,12 +106,7 @@ class Engine(AbstractContextManager["Engine"], ABC):
         self.logs.mkdir(parents=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """End: a step that was interrupted is stopped, one that never began is skipped."""
         for step in self.steps:
             step.state = {"running": "stopped", "waiting": "skipped"}.get(step.state, step.state)

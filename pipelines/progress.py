@@ -1,7 +1,6 @@
 """What a run looks like while it runs: a live table on a terminal, a line an event elsewhere."""
 
 import time
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -48,12 +47,7 @@ class ProgressView:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Stop, and leave the table as it is at the end."""
         if self._console.is_terminal:
             self._live.stop()

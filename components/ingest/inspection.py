@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -139,14 +138,9 @@ class Inspection:
         self._groups = self._stack.enter_context(Groups(self._wishes.quasi_identifiers))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Let go of it."""
-        self._stack.__exit__(kind, error, trace)
+        self._stack.close()
 
     def begin(self, first: pa.RecordBatch | None, known: frozenset[str]) -> pa.Schema:
         """Look at the first rows.

@@ -8,7 +8,6 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -59,12 +58,7 @@ class Groups:
             self._files = [tempfile.TemporaryFile() for _ in range(_PLACES)]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Delete the files."""
         for file in self._files:
             file.close()

@@ -44,6 +44,14 @@ def changed(uri: str) -> DataError:
     return DataError(f"'{uri}' changed while it was read. Run again once nobody writes to it.")
 
 
+def missing(uri: str) -> DataError:
+    """The error for an object, or its bucket, that is not there."""
+    return DataError(
+        f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling, and "
+        "that nobody replaces it while it is read."
+    )
+
+
 def fixed_part(name: str) -> str:
     """What stands before the first wildcard."""
     return re.split(r"[*?[]", name, maxsplit=1)[0]

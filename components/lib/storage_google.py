@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.google_cloud import TIMEOUT_SECONDS, gcs_client, split_gs
-from shipway.components.lib.objects import StoredObject, changed, chosen, fixed_part
+from shipway.components.lib.objects import StoredObject, changed, chosen, fixed_part, missing
 from shipway.components.lib.ranged_file import PassingFailure, may_pass, open_ranged, patiently
 
 
@@ -73,10 +73,7 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        raise DataError(
-            f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling, and "
-            "that nobody replaces it while it is read."
-        ) from error
+        raise missing(uri) from error
     except exceptions.PreconditionFailed as error:
         raise changed(uri) from error
     except (

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, NoReturn
 
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.objects import StoredObject, changed, chosen, fixed_part
+from shipway.components.lib.objects import StoredObject, changed, chosen, fixed_part, missing
 from shipway.components.lib.ranged_file import PassingFailure, may_pass, open_ranged, patiently
 
 TIMEOUT_SECONDS = 60
@@ -142,10 +142,7 @@ def _answered(uri: str, error: Any) -> NoReturn:
     if code in CHANGED:
         raise changed(uri) from error
     if code in MISSING:
-        raise DataError(
-            f"'{uri}' cannot be read: there is no such bucket or object. Check the spelling, and "
-            "that nobody replaces it while it is read."
-        ) from error
+        raise missing(uri) from error
     if code in CREDENTIALS:
         reason = f"the credentials are wrong ({code}: {message}). Renew the keys of this step"
     elif status in (401, 403):
