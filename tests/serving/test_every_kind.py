@@ -1,6 +1,7 @@
 """A model server with a column of every kind: each protocol, whole numbers that are categories."""
 
 import asyncio
+import json
 
 import grpc
 import numpy as np
@@ -15,7 +16,10 @@ from shipway.components.lib.model_package import load_package, write_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import to_rows
-from tests.every_kind import ASKED, every_kind, planned
+from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.refusals import Refusal
+from shipway.components.predictor.v2 import V2
+from tests.every_kind import ASKED, OVERRIDES, every_kind, planned
 
 CODES = ("zone", "shop", "grade")
 TYPES = {"zone": "INT64", "shop": "FP64", "grade": "INT8", "starts": "INT32"}
@@ -27,21 +31,24 @@ def table():
     return every_kind().drop_columns(["room", "label"])
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    whole = every_kind()
-    plan = planned(whole)
+def packed(path, whole, text=OVERRIDES):
+    plan = planned(whole, text)
     y = plan.target.encode(whole["label"])
     parameters = {"objective": "binary:logistic", "max_depth": 4, "nthread": 1}
     booster = xgb.train(parameters, xgb.DMatrix(plan.transform_training(whole), label=y), 20)
     signature = signature_of(plan, "trips", 0.5, Calibrator().to_json(), xgb.__version__)
-    golden = to_rows(whole.select(list(ASKED)).slice(0, 20))
+    names = [column.name for column in plan.columns]
+    golden = to_rows(whole.select(names).slice(0, 20))
     scorer = Scorer(booster, signature)
     matrix = np.stack([plan.row_transformer()(row) for row in golden])
     outputs = scorer.outputs(scorer.score_matrix(matrix))
-    path = tmp_path_factory.mktemp("kinds") / "model"
     write_package(path, booster, signature, golden, outputs, {}, {})
     return path
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("kinds") / "model", every_kind())
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +129,29 @@ def test_grpc_takes_whole_numbers_for_categories(served, table, expected, raw):
     )
     wanted = [expected[place]["probabilities"]["bad"] for place in places]
     assert found.reshape(-1, 2)[:, 0].tolist() == wanted
+
+
+def matrix_of(rows, names):
+    cells = [float(row[name]) for row in rows for name in names]
+    return {"name": "x", "datatype": "FP64", "shape": [len(rows), len(names)], "data": cells}
+
+
+def test_places_may_come_as_a_matrix_and_codes_may_not(tmp_path):
+    whole = every_kind().select(["north", "east", "grade", "label"])
+    text = "columns:\n  north: {kind: coordinates, longitude: east}\n"
+    engine = Engine(load_package(packed(tmp_path / "places", whole, text)))
+    rows = [row for row in to_rows(whole) if row["north"] is not None][:40]
+    for size in (1, 40):
+        body = {"inputs": [matrix_of(rows[:size], ["north", "east", "grade"])]}
+        question = V2(engine).read(json.dumps(body).encode())
+        alone = engine.reader.read_rows([{n: row[n] for n in engine.schema.names} for row in rows])
+        assert question.batch.features.tobytes() == alone.features[:size].tobytes()
+    coded = text + "  grade: {kind: category}\n"
+    engine = Engine(load_package(packed(tmp_path / "codes", whole, coded)))
+    with pytest.raises(
+        Refusal, match=r"column 'grade' holds a whole number.*Send one tensor a column"
+    ):
+        V2(engine).read(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("name", CODES)

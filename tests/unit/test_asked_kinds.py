@@ -118,6 +118,29 @@ def test_every_way_agrees_whatever_is_asked(
     assert_requests_agree(plan, reader, table)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("opens", "25:00", "a time of day, such as '13:45'; the text '25:00' came"),
+        ("lasted", "soon", "a duration, such as '1h 30m' or '00:12:30'; the text 'soon' came"),
+        ("starts", "13:45", "a time of day as hhmm, such as 1345 or null; the text '13:45' came"),
+        ("zone", 1.5, "a whole number, which stands for a category or null; the number 1.5 came"),
+        ("grade", None, "never had it missing"),
+        ("note", 7, "text or null; the number 7 came"),
+        ("north", "41.9", "a number or null; the text '41.9' came"),
+    ],
+)
+def test_cells_of_another_kind_are_refused_by_both_ways(
+    reader: FeatureReader, name: str, value: object, expected: str
+) -> None:
+    row = to_rows(every_kind(1, seed=2))[0] | {name: value}
+    del row["label"]
+    assert reader.read_rows([row]) is None
+    with pytest.raises(Refusal, match=f"Row 0, column '{name}'") as caught:
+        read_instances({"instances": [row]}, reader._schema, 9)
+    assert expected in caught.value.message
+
+
 def test_ages_and_places_are_what_they_are_called() -> None:
     table = pa.table(
         {
