@@ -141,7 +141,9 @@ def merged(members: Sequence[xgb.Booster]) -> xgb.Booster:
     model = learner["gradient_booster"]["model"]
     objective = learner["objective"]["name"]
     learner["learner_model_param"]["base_score"] = _mean_base(objective, parts)
-    trees, groups, starts = [], [], [0]
+    trees: list[dict[str, Any]] = []
+    groups: list[int] = []
+    starts = [0]
     for part in parts:
         one = part["learner"]["gradient_booster"]["model"]
         starts += [len(trees) + start for start in one["iteration_indptr"][1:]]

@@ -61,8 +61,8 @@ def tune_model(
 
     constraints = monotone_constraints, interaction_constraints
     budget = time_budget_seconds, trial_budget, parallel_trials
-    more = *constraints, time_column, quality, tuner
-    request = Request(parameters, *budget, seed, objective, device, *more)
+    more = time_column, quality, tuner
+    request = Request(parameters, *budget, seed, objective, device, *constraints, *more)
     tables = Path(train.path), Path(validation.path), Path(plan.path)
     journal = Path(journal_directory or Path(study.path).parent) / "tuning.journal"
     artifacts = {"train": train, "validation": validation, "plan": plan, "study": study}

@@ -29,8 +29,9 @@ def main(arguments: list[str]) -> int:
     parameters = {name: float(value) for name, _, value in (p.partition("=") for p in told["set"])}
     try:
         with tempfile.TemporaryDirectory(prefix="shipway-trial-") as scratch:
-            here = [brought_here(told[name], Path(scratch) / name) for name in TABLES]
-            layout = layout_of(*here, Request(**json.loads(told["request"])))
+            here = (brought_here(told[name], Path(scratch) / name) for name in TABLES)
+            train, validation, plan = here
+            layout = layout_of(train, validation, plan, Request(**json.loads(told["request"])))
             result = one_trial(layout, parameters)
     except ShipwayError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
