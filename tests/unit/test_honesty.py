@@ -1,7 +1,9 @@
 """What an honest evaluation must show: each case plants a truth and asks whether it is told."""
 
+import logging
 import os
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,19 @@ from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.held_out import HeldOut
-from shipway.components.lib.metrics import bootstrap_intervals, paired_differences
+from shipway.components.lib.metrics import (
+    bootstrap_intervals,
+    paired_difference,
+    paired_differences,
+)
 from shipway.components.lib.proportions import difference, ratio, share
 from shipway.components.lib.scoring import Prediction
+from shipway.components.lib.slices import Slice, measure_slices
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
 
 BINARY = Target("binary", ["no", "yes"], "yes")
+NUMBER = Target("regression")
 # The full number is asked for by hand; the default finds gross mistakes in seconds.
 SIMULATIONS = int(os.environ.get("SHIPWAY_SIMULATIONS", "100"))
 
@@ -42,16 +50,15 @@ def coin(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.random.Ge
     return (draw.random(rows) < p).astype(np.int32), p, draw
 
 
-def assert_rate(hits: int, nominal: float = 0.95) -> None:
-    """Four standard errors of the simulation itself are allowed."""
-    wide = 4 * np.sqrt(nominal * (1 - nominal) / SIMULATIONS)
-    assert nominal - wide <= hits / SIMULATIONS <= 1.0
+def assert_rate(hits: int, what: str, short: float = 0.0) -> None:
+    """Four standard errors of the simulation are allowed, and what few rows and rounds cost."""
+    logging.getLogger(__name__).info("%s: %d of %d", what, hits, SIMULATIONS)
+    wide = 4 * np.sqrt(0.95 * 0.05 / SIMULATIONS)
+    assert 0.95 - wide - short <= hits / SIMULATIONS <= 1.0
 
 
 @pytest.mark.parametrize(("rows", "shift"), [(80, 0.5), (300, 1.5)])
 def test_intervals_of_auc_hold_the_truth_at_their_rate(rows: int, shift: float) -> None:
-    from statistics import NormalDist
-
     truth = NormalDist().cdf(shift / np.sqrt(2))
     hits = 0
     for seed in range(SIMULATIONS):
@@ -60,7 +67,7 @@ def test_intervals_of_auc_hold_the_truth_at_their_rate(rows: int, shift: float) 
         found = area_interval(y, draw.normal(shift * y))
         assert found is not None
         hits += found[1] <= truth <= found[2]
-    assert_rate(hits)
+    assert_rate(hits, f"AUC of {rows} rows by DeLong")
 
 
 def test_bootstrap_intervals_hold_the_truth_at_their_rate() -> None:
@@ -71,8 +78,54 @@ def test_bootstrap_intervals_hold_the_truth_at_their_rate() -> None:
         y, p, _ = coin(400, seed + 1)
         found = bootstrap_intervals(BINARY, y, held(y, p).prediction, ["log_loss"], seed=seed)
         hits += found["log_loss"][0] <= truth <= found["log_loss"][1]
-    wide = 4 * np.sqrt(0.95 * 0.05 / SIMULATIONS)
-    assert hits / SIMULATIONS >= 0.95 - wide - 0.01  # 400 rows and 200 rounds cost a little
+    assert_rate(hits, "log loss of 400 rows by bootstrap", 0.01)
+
+
+def test_differences_of_two_models_hold_the_truth_at_their_rate() -> None:
+    """Absolute errors of one normal deviate and of 1.1, on the same rows."""
+    truth, hits = 0.1 * np.sqrt(2 / np.pi), 0
+    for seed in range(SIMULATIONS):
+        draw = np.random.default_rng(seed)
+        y = draw.normal(size=300)
+        worse = Prediction(
+            values=y + 0.8 * 1.1 * y + np.sqrt(1 - 0.64) * 1.1 * draw.normal(size=300)
+        )
+        found = paired_difference(NUMBER, y, Prediction(values=np.zeros(300)), worse, "mae")
+        assert found is not None
+        hits += found.low <= truth <= found.high
+    assert_rate(hits, "paired difference of 300 rows by bootstrap", 0.015)
+
+
+def test_intervals_of_slices_hold_the_truth_at_their_rate() -> None:
+    """A third of the rows, of which the model errs by a deviation of 2; all others by 1."""
+    hits = {"deviation": 0, "area": 0}
+    area = NormalDist().cdf(1 / np.sqrt(2))
+    for seed in range(SIMULATIONS):
+        draw = np.random.default_rng(seed)
+        inside = np.arange(450) % 3 == 0
+        y = np.where(inside, 2.0, 1.0) * draw.normal(size=450)
+        still = Prediction(values=np.zeros(450))
+        part = measure_slices([Slice("part", inside)], HeldOut(NUMBER, y, still, {}), still)[0]
+        hits["deviation"] += part["interval"][0] <= 2 <= part["interval"][1]
+        label = (draw.random(450) < 0.4).astype(int)
+        scored = held(label, 1 / (1 + np.exp(-draw.normal(label))))
+        flat = held(label, np.full(450, 0.4)).prediction
+        part = measure_slices([Slice("part", inside)], scored, flat)[0]
+        hits["area"] += part["interval"][0] <= area <= part["interval"][1]
+    assert_rate(hits["deviation"], "RMSE of a slice of 150 rows by bootstrap", 0.025)
+    assert_rate(hits["area"], "AUC of a slice of 150 rows by DeLong")
+
+
+def test_the_interval_of_a_coverage_holds_the_truth_at_its_rate() -> None:
+    hits = 0
+    for seed in range(SIMULATIONS):
+        y = np.random.default_rng(seed).uniform(0, 1, 200)
+        bands = Prediction(values=y * 0, interval=np.tile([0.0, 0.9], (200, 1)), coverage=0.9)
+        low, high = bootstrap_intervals(NUMBER, y, bands, ["interval_coverage"])[
+            "interval_coverage"
+        ]
+        hits += low <= 0.9 <= high
+    assert_rate(hits, "coverage of 200 rows by Wilson")
 
 
 def test_intervals_of_shares_and_their_gaps_hold_the_truth_at_their_rate() -> None:
@@ -84,8 +137,8 @@ def test_intervals_of_shares_and_their_gaps_hold_the_truth_at_their_rate() -> No
         gaps += difference(one, other)[1] <= -0.2 <= difference(one, other)[2]
         found = ratio(one, other)
         ratios += found is not None and found[1] <= 0.6 <= found[2]
-    for hits in (shares, gaps, ratios):
-        assert_rate(hits)
+    for hits, what in ((shares, "share"), (gaps, "difference"), (ratios, "ratio")):
+        assert_rate(hits, f"{what} of 60 and 90 rows")
 
 
 def test_a_clean_cut_of_few_rows_is_not_certain() -> None:
