@@ -44,7 +44,6 @@ class Wish:
         task: binary, multiclass or regression.
         metric: auc, rmse or log_loss: what it chooses by, and is judged by.
         seconds: of the clock.
-        long: whether the time is that of a tuned run.
         ordered: whether rows are sorted in time.
         seed: of everything that draws.
     """
@@ -54,7 +53,6 @@ class Wish:
     task: str
     metric: str
     seconds: float
-    long: bool
     ordered: bool
     seed: int
 

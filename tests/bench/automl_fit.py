@@ -17,6 +17,7 @@ import pandas as pd
 
 FLAML_METRICS = {"auc": "roc_auc", "rmse": "rmse", "log_loss": "log_loss"}
 AUTOGLUON_METRICS = {"auc": "roc_auc", "rmse": "root_mean_squared_error", "log_loss": "log_loss"}
+LONG = 240.0
 
 
 def flaml(
@@ -46,7 +47,7 @@ def flaml(
 def autogluon(
     train: pd.DataFrame, test: pd.DataFrame, request: dict[str, Any]
 ) -> tuple[np.ndarray, float, str]:
-    """AutoGluon: its default presets where time is short, its best ones else."""
+    """AutoGluon: its best presets, but its default ones where they would not come to an end."""
     from autogluon.tabular import TabularPredictor
 
     regression = request["task"] == "regression"
@@ -58,7 +59,7 @@ def autogluon(
         verbosity=0,
     )
     began = time.monotonic()
-    presets = "best" if request["long"] else "medium"
+    presets = "best" if request["seconds"] >= LONG else "medium"
     model.fit(
         train,
         time_limit=request["seconds"],
