@@ -71,7 +71,7 @@ def folds_in_time(
             f"{nearest(name, rows.column_names)}"
         )
     times, later = (_times(table.column(name), name) for table in (rows, held_out))
-    if not np.nanmax(times) < np.nanmin(later):
+    if np.nanmax(times) > np.nanmin(later):
         return None
     order = np.argsort(times, kind="stable")
     ordered = times[order]
