@@ -95,12 +95,12 @@ def _query_column(signature: "Signature", names: Sequence[str]) -> str:
     return query
 
 
-def rows_of(prediction: "Prediction", rows: np.ndarray) -> "Prediction":
+def rows_of(prediction: "Prediction", rows: np.ndarray | slice) -> "Prediction":
     """The prediction of some rows.
 
     Args:
         prediction: of n rows.
-        rows: a mask of shape (n,), or row numbers.
+        rows: a mask of shape (n,), row numbers, or a slice.
     """
     parts = {field: getattr(prediction, field) for field in FIELDS}
     kept: dict[str, Any] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from shipway.components.lib.held_out import rows_of
 from shipway.components.lib.scoring import Prediction
 
 MAX_ROWS = 256
@@ -70,14 +71,6 @@ class Batcher:
 def _split(whole: Prediction, counts: list[int]) -> list[Prediction]:
     results, start = [], 0
     for count in counts:
-        part = slice(start, start + count)
-        results.append(
-            Prediction(
-                *(
-                    None if array is None else array[part]
-                    for array in (whole.probabilities, whole.labels, whole.values, whole.interval)
-                )
-            )
-        )
+        results.append(rows_of(whole, slice(start, start + count)))
         start += count
     return results
