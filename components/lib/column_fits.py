@@ -156,5 +156,5 @@ def _ordered(raw: Raw, wish: Asked, sent: str) -> ColumnPlan:
             f"features_uri: the order of column '{raw.name}' has the value of {len(known):,} of "
             f"{len(raw.values):,} rows; write its values as they stand in the table."
         )
-    told = f"; {len(strangers)} values are no steps" if strangers else ""
+    told = f"; {len(strangers)} of them not in the order" if strangers else ""
     return replace(plan, reason=raw.reason + told, unseen=[float(np.median(known))])
