@@ -287,6 +287,12 @@ def test_folds_in_time_are_judged_by_what_comes_later() -> None:
         assert max(before) < min(after)
 
 
+def test_a_cut_within_a_moment_is_a_split_in_time_all_the_same() -> None:
+    rows = table("binary", 400, 0).set_column(4, "when", pa.array(np.arange(400.0)))
+    late = table("binary", 100, 1).set_column(4, "when", pa.array(399.0 + np.arange(100)))
+    assert layout(rows, late, time_column="when")[1].scheme == "time order"
+
+
 def test_a_table_that_was_not_split_in_time_has_no_folds_in_time() -> None:
     parts = table("binary", 400, 0), table("binary", 100, 1)
     assert layout(*parts, time_column="when")[1].scheme == "cross-validation"
