@@ -33,6 +33,8 @@ def _judged(gate: Gate, found: Measured) -> Rule:
         text = rule.sentence
         if gate.end != "value":
             text = text.replace(gate.name, f"The {gate.end} end of {gate.name}", 1)
+        if gate.slice:  # the name of the rule tells it, and the slice that was found besides
+            text = text.replace(f" on {gate.slice}", "", 1)
         if rule.verdict == "fail":
             text += " Train a better model, or change the rule in gates_uri."
     verdict = "warn" if rule.verdict == "fail" and gate.severity == "warn" else rule.verdict

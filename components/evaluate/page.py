@@ -8,6 +8,7 @@ import numpy as np
 from shipway.components.evaluate.sections import (
     add_cost,
     add_fairness,
+    add_group_rates,
     add_learning_curve,
     add_ranking,
     add_regions,
@@ -15,6 +16,7 @@ from shipway.components.evaluate.sections import (
     add_robustness,
     add_stability,
 )
+from shipway.components.evaluate.verdict import reasons_against
 from shipway.components.lib import charts
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.metrics import HIGHER_IS_BETTER
@@ -31,13 +33,18 @@ def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
     """
     better = bool(document["gain"]) and document["gain"]["low"] > 0
     report = Report(
-        f"Evaluation of {document['model_name']}", _lead(document), "pass" if better else "fail"
+        f"Evaluation of {document['model_name']}",
+        _lead(document),
+        "pass" if better else "fail",
+        reasons_against(document),
     )
     _add_metrics(report, document)
     _add_slices(report, document)
     add_regions(report, document)
     add_fairness(report, document)
     _add_calibration(report, document)
+    report.end_paper()
+    add_group_rates(report, document)
     if document["task"] == "binary":
         add_ranking(report, document)
         _add_roc(report, document)

@@ -39,14 +39,9 @@ def add_regions(report: Report, document: dict[str, Any]) -> None:
 
 
 def add_fairness(report: Report, document: dict[str, Any]) -> None:
-    """Rates by group, and the gaps between groups, for each protected column."""
+    """The gaps between groups, for each protected column."""
     for found in document["fairness"]:
         uses = "takes this column" if found["used"] else "does not take this column"
-        groups = [
-            [group["group"], group["n"], name, rate["value"], rate["low"], rate["high"]]
-            for group in found["groups"]
-            for name, rate in group["rates"].items()
-        ]
         gaps = [
             [
                 gap["group"],
@@ -64,6 +59,16 @@ def add_fairness(report: Report, document: dict[str, Any]) -> None:
         columns += ["Ratio", "Low", "High", "Standing"]
         note = f"Each group against {found['reference']}, the largest. The model {uses}. {rates}."
         report.add_table(title, columns, gaps, note)
+
+
+def add_group_rates(report: Report, document: dict[str, Any]) -> None:
+    """The rates that the gaps are between."""
+    for found in document["fairness"]:
+        groups = [
+            [group["group"], group["n"], name, rate["value"], rate["low"], rate["high"]]
+            for group in found["groups"]
+            for name, rate in group["rates"].items()
+        ]
         columns = ["Group", "Rows", "Rate", "Value", "Low", "High"]
         report.add_table(f"Rates by {found['column']}", columns, groups)
 

@@ -16,7 +16,7 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
     lead = lines[0] if lines else "No column moves the answer: the model is a constant."
     report = Report(f"What moves the answers of {document['model_name']}", lead)
     if lines[1:]:
-        report.add_text("In words", "\n".join(f"- {line}" for line in lines))
+        report.add_text("In words", "\n".join(f"- {line}" for line in lines[1:]))
     columns = document["columns"]
     note = (
         f"Mean size of the exact TreeSHAP contribution over {document['rows']:,} test rows, summed "
@@ -36,7 +36,7 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
 def _add_dependence(report: Report, shape: Mapping[str, Any]) -> None:
     name, moved = shape["column"], "contribution"
     points = [
-        {name: p["value"], moved: p["mean"], "low": p["low"], "high": p["high"]}
+        {name: p["value"], "rows": p["n"], moved: p["mean"], "low": p["low"], "high": p["high"]}
         for p in shape["points"]
     ]
     note = "Mean contribution; the band or whisker holds the middle 80% of the rows."
@@ -48,8 +48,6 @@ def _add_dependence(report: Report, shape: Mapping[str, Any]) -> None:
     else:
         spec = charts.bars(points, name, moved, interval=("low", "high"))
     report.add_figure(f"How {name} moves the answer", spec, note)
-    rows = [[p["value"], p["n"], p["mean"], p["low"], p["high"]] for p in shape["points"]]
-    report.add_table("", [name, "Rows", "Mean", "10%", "90%"], rows)
 
 
 def _add_interactions(report: Report, found: Mapping[str, Any]) -> None:

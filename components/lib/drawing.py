@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+_SPOKEN = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')
 _CONFIG: dict[str, Any] = {
     "background": "transparent",
     "font": "Helvetica, Arial, sans-serif",
@@ -45,6 +46,9 @@ def draw(spec: dict[str, Any], prefix: str = "") -> Markup:
     plain = _plain(spec)
     plain["config"] = _CONFIG | plain.get("config", {})
     svg = vl_convert.vegalite_to_svg(plain)
+    # The page describes the chart as a whole, and lists its numbers: what Vega says of each mark
+    # would only make it three times as large.
+    svg = re.sub(r"<[a-z][^<>]*>", lambda tag: _SPOKEN.sub("", tag[0]), svg)
     return Markup(re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", svg))
 
 

@@ -25,13 +25,17 @@ MAX_BYTES = 950_000
 MAX_ROWS = 2_000
 MAX_COLUMNS = 60
 MAX_NAME = 120
+PAPER_ROWS = 8
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class _Block:
-    """One section of the page; `kind` is "text", "table" or "figure"."""
+    """One section of the page; `kind` is "text", "table" or "figure".
+
+    The table of a figure holds its numbers, and is folded.
+    """
 
     kind: str
     heading: Markup
@@ -44,6 +48,7 @@ class _Block:
     spec: dict[str, Any] = field(default_factory=dict)
     svg: Markup = field(default_factory=Markup)
     label: str = ""
+    on_paper: bool = True
 
     @property
     def cut(self) -> str:
@@ -53,6 +58,12 @@ class _Block:
             f"The first {shown:,} of {self.total:,} rows are shown." if shown < self.total else ""
         )
 
+    @property
+    def cut_on_paper(self) -> str:
+        """What paper leaves out of the table, if anything."""
+        more = self.total - PAPER_ROWS
+        return f"{more:,} more row{'s' if more > 1 else ''} on the page." if more > 0 else ""
+
 
 class Report:
     """A page that is put together section by section and saved as one HTML file.
@@ -61,19 +72,32 @@ class Report:
     numbers, texts, booleans, dates, None, or `Markup` from `cells.chip` and `charts.sparkline`.
     """
 
-    def __init__(self, title: str, lead: str, verdict: str = "") -> None:
+    def __init__(
+        self, title: str, lead: str, verdict: str = "", reasons: Sequence[str] = ()
+    ) -> None:
         """Begin a page.
 
         Args:
             title: the heading.
             lead: one sentence that says what came out.
             verdict: "pass", "fail", "blessed", ...: shown as a badge; empty for none.
+            reasons: why, in plain words, the gravest first.
         """
         self._title = title
         self._lead = lead
         self._verdict = verdict
+        self._reasons = reasons
         self._blocks: list[_Block] = []
         self._data: list[tuple[str, Markup]] = []
+        self._on_paper = True
+
+    def end_paper(self) -> None:
+        """Sections that are added from here on stand on the page, and are not printed."""
+        self._on_paper = False
+
+    def _add(self, block: _Block) -> None:
+        block.on_paper = self._on_paper
+        self._blocks.append(block)
 
     def add_text(self, heading: str, text: str) -> None:
         """Add paragraphs, parted by blank lines; lines that begin with "- " become a list."""
@@ -92,7 +116,7 @@ class Report:
                 block.parts[-1][1].append(isolated(line.lstrip()[2:], 4_000))
             if prose:
                 block.parts.append(("text", [isolated(" ".join(prose), 4_000)]))
-        self._blocks.append(block)
+        self._add(block)
 
     def add_table(
         self, heading: str, columns: list[str], rows: Sequence[Sequence[object]], note: str = ""
@@ -115,16 +139,13 @@ class Report:
                 )
         wide = len(columns) > MAX_COLUMNS
         hint = f" The first {MAX_COLUMNS} of {len(columns):,} columns are shown." if wide else ""
-        shown = [list(row[:MAX_COLUMNS]) for row in rows[:MAX_ROWS]]
-        names = enumerate(columns[:MAX_COLUMNS])
-        head = [(isolated(name, MAX_NAME), _look([row[i] for row in shown])) for i, name in names]
-        block = _Block("table", isolated(heading), isolated(note + hint, 4_000), total=len(rows))
-        block.name = clipped(heading or "Table")
-        block.head, block.rows = head, [[cell(value) for value in row] for row in shown]
-        self._blocks.append(block)
+        block = _Block("table", isolated(heading), isolated(note + hint, 4_000))
+        block.name = clipped(heading or f"Table {len(self._blocks) + 1}")
+        _fill(block, columns, rows)
+        self._add(block)
 
     def add_figure(self, heading: str, vega_lite_spec: dict[str, Any], note: str = "") -> None:
-        """Add a chart, drawn when the page is saved.
+        """Add a chart, drawn when the page is saved, with its numbers in a folded table.
 
         Args:
             heading: of the section; may be empty.
@@ -134,7 +155,9 @@ class Report:
         label = str(vega_lite_spec.get("description") or f"{heading}. {note}")
         block = _Block("figure", isolated(heading), isolated(note, 4_000), spec=vega_lite_spec)
         block.label = clipped(label, 1_000)
-        self._blocks.append(block)
+        block.name = clipped(f"Numbers of chart {len(self._blocks) + 1}, {heading}".rstrip(", "))
+        _fill(block, *_numbers_of(vega_lite_spec))
+        self._add(block)
 
     def add_data(self, name: str, value: Any) -> None:
         """Put JSON into the page for programs; it is not shown, and never cut.
@@ -192,6 +215,10 @@ class Report:
             title=isolated(self._title),
             badge=chip(self._verdict) if self._verdict else "",
             lead=isolated(self._lead, 2_000),
+            reasons=[isolated(reason, 2_000) for reason in self._reasons],
+            off_paper=Markup(", ").join(
+                block.heading for block in self._blocks if block.heading and not block.on_paper
+            ),
             blocks=self._blocks,
             data=self._data,
             version=__version__,
@@ -202,6 +229,24 @@ class Report:
 def _template() -> Any:
     source = resources.files("shipway.components.lib").joinpath("report.html.j2")
     return Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
+
+
+def _fill(block: _Block, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    shown = [list(row[:MAX_COLUMNS]) for row in rows[:MAX_ROWS]]
+    names = enumerate(columns[:MAX_COLUMNS])
+    block.head = [(isolated(name, MAX_NAME), _look([row[i] for row in shown])) for i, name in names]
+    block.rows, block.total = [[cell(value) for value in row] for row in shown], len(rows)
+
+
+def _numbers_of(spec: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """The rows that a chart draws; a column that repeats another one is left out."""
+    rows = spec.get("data", {}).get("values", [])
+    columns: dict[str, list[object]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        if values not in columns.values() and any(value != "" for value in values):
+            columns[name] = values
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def _look(values: list[object]) -> str:
@@ -231,6 +276,6 @@ def _shrink(blocks: list[_Block]) -> bool:
         logger.warning("The report is larger than 1 MB and cannot be cut.")
         return False
     largest = max(charts, key=lambda block: len(block.svg))
-    largest.svg, largest.note = Markup(), Markup("This chart was too large for the page.")
+    largest.svg, largest.note = Markup(), Markup("This chart was too large to be drawn here.")
     largest.spec = {}
     return True

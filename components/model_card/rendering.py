@@ -5,7 +5,7 @@ from typing import Any
 
 from shipway.components.lib.cells import clipped, is_number, number_text
 from shipway.components.lib.reports import Report
-from shipway.components.model_card.sections import Section
+from shipway.components.model_card.sections import CONTROLS, Section
 
 ESCAPES = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
     ord("<"): "&lt;",
@@ -20,19 +20,26 @@ def lead_of(card: Mapping[str, Any]) -> str:
     main = found["main_metric"]
     metric = found["metrics"].get(main)
     said = f"{main} {metric['value']:.4g} on {found['rows']:,} test rows. " if metric else ""
-    if decided["failures"]:
-        return f"It may not ship: {decided['failures'][0]} {said}"
-    text = f"It may ship: none of {decided['rules']} rules fails. {said}"
-    if decided["warnings"]:
-        text += f"Mind: {decided['warnings'][0]}"
-    return text
+    rules, failed = decided["rules"], len(decided["failures"])
+    if failed:
+        return f"It may not ship: it breaks {failed} of {rules} rules. {said}".strip()
+    return f"It may ship: it breaks none of {rules} rules. {said}".strip()
+
+
+def reasons_of(card: Mapping[str, Any]) -> list[str]:
+    """The rules that it breaks, or else those that warn."""
+    decided = card["gates"]["decision"]
+    return list(decided["failures"] or decided["warnings"])
 
 
 def as_report(card: Mapping[str, Any], sections: Sequence[Section]) -> Report:
     """The card as a page."""
     verdict = "blessed" if card["gates"]["decision"]["verdict"] == "pass" else "rejected"
-    report = Report(f"Model card of {card['model']['name']}", lead_of(card), verdict)
+    title = f"Model card of {card['model']['name']}"
+    report = Report(title, lead_of(card), verdict, reasons_of(card))
     for section in sections:
+        if section.heading == CONTROLS:
+            report.end_paper()
         if section.columns:
             report.add_table(section.heading, section.columns, section.rows, section.note)
         else:
@@ -43,6 +50,8 @@ def as_report(card: Mapping[str, Any], sections: Sequence[Section]) -> Report:
 def as_markdown(card: Mapping[str, Any], sections: Sequence[Section]) -> str:
     """The card as Markdown, with tables as GitHub reads them; nothing in it becomes markup."""
     parts = [f"# Model card of {_escaped(card['model']['name'])}", _escaped(lead_of(card))]
+    if reasons := reasons_of(card):
+        parts.append("\n".join(f"- {_escaped(reason)}" for reason in reasons))
     for section in sections:
         parts.append(f"## {section.heading}")
         if section.note:

@@ -7,7 +7,7 @@ from typing import Any
 from shipway.components.model_card.owner import FIELDS
 
 NOT_STATED = "not stated"
-TOP = 10
+CONTROLS = "Controls"
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ def _controls(card: Mapping[str, Any]) -> Section:
         "digits of their SHA-256) or by the owner's file. Evidence is no proof of conformity."
     )
     columns = ["Framework", "Control", "In our words", "Evidence", "Lacking"]
-    return Section("Controls", columns=columns, rows=rows, note=note)
+    return Section(CONTROLS, columns=columns, rows=rows, note=note)

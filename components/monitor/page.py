@@ -111,7 +111,7 @@ def _bin_names(comparison: Comparison, shift: Shift) -> list[str]:
 
 
 def _add_chart(report: Report, comparison: Comparison, shift: Shift) -> None:
-    """The bins of a column that moved, and the same as numbers."""
+    """The bins of a column that moved."""
     before, after = _shares(shift)
     shown = list(zip(_bin_names(comparison, shift), before, after, strict=True))
     bars = [
@@ -121,5 +121,3 @@ def _add_chart(report: Report, comparison: Comparison, shift: Shift) -> None:
     ]
     told = f"{shift.name}: {story_of(comparison, shift)}."
     report.add_figure(shift.name, overlaid(bars, "bin", "share", "table", description=told), told)
-    rows = [[name, f"{a:.2%}", f"{b:.2%}", f"{b - a:+.2%}"] for name, a, b in shown]
-    report.add_table("", ["Bin", "Baseline", "Now", "Change"], rows)

@@ -109,7 +109,7 @@ def test_a_rejected_model_gets_a_card_that_says_why(run: dict[str, Path], tmp_pa
     judged(run["model"], run["evaluation"].parent, tmp_path, gates_uri=gates)
     card = write(run, tmp_path, decision=tmp_path / "decision.json")
     assert card["gates"]["decision"]["verdict"] == "fail"
-    assert "It may not ship: auc is" in (tmp_path / "markdown").read_text()
+    assert "It may not ship: it breaks 1 of" in (tmp_path / "markdown").read_text()
     assert any("0.9999" in line for line in card["limits"])
 
 

@@ -143,7 +143,7 @@ def test_a_row_of_another_length_is_refused():
 def test_columns_of_numbers_are_aligned_right():
     report = Report("t", "l")
     report.add_table("T", ["name", "value"], [["a", 1.5], ["b", None]])
-    assert '<th scope="col" class="n"><button>value' in report.render()
+    assert '<th scope="col" class="n"><button type="button">value' in report.render()
 
 
 def test_decisions_show_failures_first_and_only_columns_that_say_something():
@@ -216,3 +216,67 @@ def test_sparklines_are_small_and_take_odd_counts():
     drawn = charts.sparkline([1, 0, 5, float("nan")], ATTACK)
     assert isinstance(drawn, Markup) and len(drawn) < 300 and "<script" not in drawn
     assert charts.sparkline([0, 0], "none") == "" and charts.sparkline([], "none") == ""
+
+
+# Colours: Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color
+# vision deficiency", 2009, at full severity.
+SIGHT = {
+    "all cones": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "no red": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "no green": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9690]],
+    "no blue": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+
+def palettes():
+    page = Report("t", "l").render()
+    for block in re.findall(r":root\{([^}]*)\}", page):
+        found = dict(re.findall(r"--([a-z0-9]+):#([0-9a-f]{6}|[0-9a-f]{3})\b", block))
+        names = ["paper", *(f"c{i}" for i in range(1, 7))]
+        texts = [found[name] if len(found[name]) == 6 else found[name] * 2 for name in names]
+        eights = np.array([[int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)] for text in texts])
+        yield np.where(eights <= 0.04045, eights / 12.92, ((eights + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light):
+    xyz = light @ np.array(
+        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
+    )
+    part = np.cbrt(np.clip(xyz / [0.9505, 1, 1.089], 1e-6, None))
+    return np.stack([116 * part[1] - 16, 500 * (part[0] - part[1]), 200 * (part[1] - part[2])])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_series_are_told_apart_by_colour_blind_readers_and_from_the_paper(sight):
+    found = list(palettes())
+    assert len(found) == 2
+    for paper, *series in found:
+        bright = [colour @ LUMINANCE for colour in (paper, *series)]
+        contrast = [(max(bright[0], b) + 0.05) / (min(bright[0], b) + 0.05) for b in bright[1:]]
+        assert min(contrast) >= 3
+        seen = [lab(np.clip(np.array(SIGHT[sight]) @ colour, 0, 1)) for colour in series]
+        apart = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
+        assert min(apart) >= 10
+
+
+def test_a_chart_has_its_numbers_in_a_folded_table():
+    report = Report("t", "l")
+    rows = [{"x": i, "y": i / 2, "again": i} for i in range(3)]
+    report.add_figure("Growth", charts.line(rows, "x", "y"))
+    page = report.render()
+    folded = re.search("<details><summary>The numbers</summary>(.*?)</details>", page, re.S)[1]
+    assert re.findall(r"<button[^>]*>(\w+)<", folded) == ["x", "y"]
+    assert re.findall(r'<td class="n">([\d.]+)', folded) == ["0", "0", "1", "0.5", "2", "1"]
+
+
+def test_paper_leaves_out_long_tables_and_what_follows_its_end_and_says_so():
+    report = Report("t", "l", "fail", ["too few rows", ATTACK])
+    report.add_table("Long", ["a"], [[i] for i in range(20)])
+    report.end_paper()
+    report.add_text("Details", "many")
+    page = report.render()
+    assert "12 more rows on the page." in page
+    assert '<section class="text screen">' in page
+    assert "On the page and not on paper: Details." in page
+    assert "<li>too few rows</li>" in page and ATTACK not in page
