@@ -2,22 +2,19 @@
 
 import base64
 import importlib.util
-import io
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from shipway.pipelines.cli import main
+from tests import command
 
 SHIPWAY = [sys.executable, "-c", "from shipway.pipelines.cli import main; main()"]
 OURS = ("KF_", "NAMESPACE")
@@ -67,24 +64,12 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
 
 @pytest.fixture
 def shipway(
-    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, environment: dict[str, str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `shipway` to its end in this process: to import everything again takes seconds."""
+    """Runs `shipway` to its end."""
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["shipway", *words])
-        out, errors, status = io.StringIO(), io.StringIO(), 0
-        with (
-            mock.patch.dict(os.environ, environment | variables, clear=True),
-            redirect_stdout(out),
-            redirect_stderr(errors),
-        ):
-            try:
-                main()
-            except SystemExit as end:
-                status = int(end.code or 0)
-        return subprocess.CompletedProcess(words, status, out.getvalue(), errors.getvalue())
+        return command.shipway(tmp_path, *words, environment=environment | variables)
 
     return run
 

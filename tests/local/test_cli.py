@@ -1,4 +1,4 @@
-"""The command as a user types it, in a process of its own."""
+"""The command as a user types it; a whole life of an endpoint in processes of their own."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests import command as here
 
 COMMANDS = ["compile", "run", "serve", "status", "stop", "reports", "sample"]
 COMMANDS += ["submit", "upload", "schedule"]
@@ -45,7 +47,7 @@ def running(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself_with_an_example(tmp_path: Path, command: str) -> None:
-    result = shipway(tmp_path, command, "--help")
+    result = here.shipway(tmp_path, command, "--help")
     assert result.returncode == 0
     assert f"Example:  shipway {command}" in result.stdout
 
@@ -64,7 +66,7 @@ def test_each_command_explains_itself_with_an_example(tmp_path: Path, command: s
     ],
 )
 def test_a_mistake_is_one_message(folder: Path, words: list[str], expected: str) -> None:
-    result = shipway(folder, *words)
+    result = here.shipway(folder, *words)
     assert result.returncode == 1
     assert expected in result.stderr
     assert "Traceback" not in result.stderr
@@ -72,11 +74,11 @@ def test_a_mistake_is_one_message(folder: Path, words: list[str], expected: str)
 
 
 def test_compile_check_passes_and_fails_on_a_stale_file(tmp_path: Path) -> None:
-    assert shipway(tmp_path, "compile", "--check").returncode == 0
-    assert shipway(tmp_path, "compile", "--output", str(tmp_path / "out")).returncode == 0
+    assert here.shipway(tmp_path, "compile", "--check").returncode == 0
+    assert here.shipway(tmp_path, "compile", "--output", str(tmp_path / "out")).returncode == 0
     written = tmp_path / "out" / "train_and_deploy.yaml"
     written.write_text(written.read_text().replace("0.15", "0.16"))
-    result = shipway(tmp_path, "compile", "--check", "--output", str(tmp_path / "out"))
+    result = here.shipway(tmp_path, "compile", "--check", "--output", str(tmp_path / "out"))
     assert result.returncode == 1
     assert "train_and_deploy.yaml" in result.stderr
 
