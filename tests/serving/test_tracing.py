@@ -113,22 +113,19 @@ def test_a_refusal_has_its_cause_and_a_request_without_context_a_trace_of_its_ow
     assert len(collector.spans()) == 5
 
 
-def test_a_caller_that_does_not_sample_is_not_traced(collector, binary, serving):
+def test_a_caller_decides_and_a_context_that_is_none_begins_a_new_trace(collector, binary, serving):
+    contexts = ["", "x", f"00-{'0' * 32}-{PARENT}-01", "00-" + "z" * 60]
     with serving(binary.path) as served:
-        headers = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
-        served.post("/v1/models/trips:predict", json={"instances": []}, headers=headers)
-    assert collector.spans() == []
-
-
-@pytest.mark.parametrize("value", ["", "x", f"00-{'0' * 32}-{PARENT}-01", "00-" + "z" * 60])
-def test_a_context_that_is_none_begins_a_new_trace(collector, binary, serving, value):
-    with serving(binary.path) as served:
-        answer = served.post(
-            "/v1/models/trips:predict", json={"instances": []}, headers={"traceparent": value}
-        )
-    assert answer.status_code == 400
-    (span,) = collector.spans()
-    assert not any(span.parent_span_id)
+        for value in (f"00-{TRACE}-{PARENT}-00", *contexts):  # the first does not sample
+            headers = {"traceparent": value}
+            answer = served.post(
+                "/v1/models/trips:predict", json={"instances": []}, headers=headers
+            )
+            assert answer.status_code == 400
+    spans = collector.spans()
+    assert len({span.trace_id for span in spans}) == len(spans) == len(contexts)
+    assert TRACE not in {span.trace_id.hex() for span in spans}
+    assert not any(any(span.parent_span_id) for span in spans)
 
 
 def test_the_environment_names_the_service(collector, binary, serving, monkeypatch):
