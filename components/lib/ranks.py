@@ -121,7 +121,7 @@ def ranking(y: np.ndarray, scores: np.ndarray) -> dict[str, Measure]:
 
 def query_losses(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """1 minus the NDCG of each query; 0 where no row is relevant, as XGBoost counts it."""
-    return np.nan_to_num(1 - ranks_of(y, scores).values[f"ndcg@{DEPTH}"])
+    return np.asarray(np.nan_to_num(1 - ranks_of(y, scores).values[f"ndcg@{DEPTH}"]))
 
 
 def _ranked(query: np.ndarray, relevance: np.ndarray, scores: np.ndarray) -> _Order:
@@ -165,4 +165,4 @@ def _reciprocal(ranked: _Order) -> np.ndarray:
 
     chance = np.zeros(len(able))
     chance[able] = np.exp(chosen(n - 1 - j, r - 1) - chosen(n, r))
-    return chance / (ranked.place + 1)
+    return np.asarray(chance / (ranked.place + 1))
