@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from shipway.components.evaluate.flips import add_flips
+from shipway.components.evaluate.intervals import add_intervals
+from shipway.components.evaluate.queries import add_queries, counted
 from shipway.components.evaluate.sections import (
     add_cost,
     add_fairness,
@@ -21,6 +24,7 @@ from shipway.components.lib import charts
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.metrics import HIGHER_IS_BETTER
 from shipway.components.lib.reports import Report
+from shipway.components.lib.task import TASKS
 
 
 def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
@@ -39,9 +43,11 @@ def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
         reasons_against(document),
     )
     _add_metrics(report, document)
+    add_intervals(report, document)
     _add_slices(report, document)
     add_regions(report, document)
     add_fairness(report, document)
+    add_queries(report, document)
     _add_calibration(report, document)
     report.end_paper()
     add_group_rates(report, document)
@@ -51,6 +57,7 @@ def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
     _add_confusion(report, document)
     add_residuals(report, document)
     add_robustness(report, document)
+    add_flips(report, document)
     add_stability(report, document)
     add_learning_curve(report, document)
     add_cost(report, document)
@@ -73,7 +80,7 @@ def _lead(document: dict[str, Any]) -> str:
     said = f"{main} is {metric['value']:.4g} on {rows}"
     if metric["low"] is not None:
         said += f" ({percent} interval {metric['low']:.4g} to {metric['high']:.4g})"
-    said += f"; the best constant answer gets {constant:.4g}. "
+    said += f"; {TASKS[document['task']].constant} gets {constant:.4g}. "
     if gain["low"] > 0:
         return said + "The model is better than that beyond chance."
     if gain["high"] < 0:
@@ -96,9 +103,10 @@ def _add_metrics(report: Report, document: dict[str, Any]) -> None:
     ]
     titles = [name.replace("_", " ").capitalize() for name in baselines]
     columns = ["Metric", "Value", "Low", "High", *titles, "Better"]
+    unit = "queries" if document["ranking"] else "rows"
     note = (
         f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, else "
-        "by bootstrap over the rows. Precision, recall, F1 and accuracy hold at the model's own "
+        f"by bootstrap over the {unit}. Precision, recall, F1 and accuracy hold at the model's own "
         "threshold."
     )
     if document["unseen_classes"]:
@@ -212,6 +220,8 @@ def _subject(document: dict[str, Any]) -> str:
     if document["threshold"] is not None:
         positive, threshold = document["positive_class"], document["threshold"]
         lines.append(f"- Says {positive} from a probability of {threshold:.4g} on.")
+    if document["ranking"]:
+        lines.append(f"- {counted(document['ranking'])}")
     counts = document["class_counts"]
     if counts:
         lines.append("- Rows by class: " + ", ".join(f"{k} {n:,}" for k, n in counts.items()) + ".")
