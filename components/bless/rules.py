@@ -154,6 +154,7 @@ def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     beyond the margin: a twentieth of the linear model's gain over the constant, or of the error
     that it leaves where that is smaller (1 minus a metric of which higher is better). The first
     keeps the margin small where there is little to gain, the second where little is left to err.
+    Of a regression RMSE and MAE must both say so: a model of the median is no worse for its RMSE.
     """
     name, main, rows = "better_than_linear", evaluation["main_metric"], evaluation["rows"]
     gain = (evaluation.get("gains") or {}).get("linear", {}).get(main)
@@ -165,16 +166,16 @@ def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
         return Rule(name, "warn", text, bound="> 0", n=rows)
     interval = (gain["low"], gain["high"])
     linear = evaluation["baselines"]["linear"][main]
-    constant = evaluation["baselines"]["constant"][main]
-    left = 1 - linear if HIGHER_IS_BETTER[main] else linear
-    margin = LINEAR_MARGIN * min(abs(linear - constant), abs(left))
+    margin = _linear_margin(evaluation, main)
     bound = f">= {-margin:.4g}"
     said = f"Against a linear model ({main} {linear:.4g}) the model is"
     size = f"by {abs(gain['value']):.4g} (gain {gain['low']:.4g} to {gain['high']:.4g})"
     if gain["low"] > 0:
         text = f"{said} better {size}."
         return Rule(name, "pass", text, gain["value"], bound, "", rows, interval)
-    if gain["high"] < -margin:
+    other = evaluation["gains"]["linear"].get("mae") if main == "rmse" else None
+    spared = bool(other) and other["high"] >= -_linear_margin(evaluation, "mae")
+    if gain["high"] < -margin and not spared:
         text = (
             f"{said} surely worse, {size}, by more than {margin:.4g}. Look for a mistake in its "
             "features or parameters, tune it, or serve the linear model."
@@ -183,6 +184,12 @@ def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     word = "a little worse" if gain["high"] < 0 else "not better beyond chance,"
     text = f"{said} {word} {size}. Tune it, or bring columns in which more than sums matter."
     return Rule(name, "warn", text, gain["value"], bound, "", rows, interval)
+
+
+def _linear_margin(evaluation: Mapping[str, Any], name: str) -> float:
+    linear, constant = (evaluation["baselines"][other][name] for other in ("linear", "constant"))
+    left = 1 - linear if HIGHER_IS_BETTER[name] else linear
+    return LINEAR_MARGIN * float(min(abs(linear - constant), abs(left)))
 
 
 def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:

@@ -246,6 +246,19 @@ def test_the_margin_is_a_twentieth_of_gain_or_error_whichever_is_smaller(
     assert linear(-9 * margin, -0.99 * margin, metric, scores).verdict == "warn"
 
 
+@pytest.mark.parametrize(("absolute", "verdict"), [(-0.2, "fail"), (0.1, "warn")])
+def test_a_model_of_the_median_is_not_stopped_by_the_error_of_the_mean(
+    absolute: float, verdict: str
+) -> None:
+    gains = {
+        name: {"value": gain, "low": gain - 0.01, "high": gain + 0.01}
+        for name, gain in (("rmse", -0.3), ("mae", absolute))
+    }
+    scores = {"linear": {"rmse": 2.0, "mae": 1.5}, "constant": {"rmse": 5.0, "mae": 4.0}}
+    evaluation = {"main_metric": "rmse", "rows": 100, "gains": {"linear": gains}}
+    assert linear_rule(evaluation | {"baselines": scores}).verdict == verdict
+
+
 def test_no_linear_model_is_told_and_does_not_stop() -> None:
     absent = linear_rule({"main_metric": "auc", "rows": 9, "gains": {}, "baselines": {}})
     assert absent.verdict == "warn"
