@@ -24,7 +24,9 @@ SIZES, WORST = 5, 10
 TOPS = (1, 3, 5, 10)
 NOT_APPLICABLE = (
     "Calibration, threshold, confusion, ROC and residuals are not applicable: a score tells the "
-    "order of the rows of one query, it is no probability and no amount, and nothing is cut off."
+    "order of the rows of one query, it is no probability and no amount, and nothing is cut off. "
+    "Where groups are compared for fairness, the positive answer is a place among the first ten of "
+    "a query, at most in its first half."
 )
 
 
