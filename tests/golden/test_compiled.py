@@ -26,7 +26,7 @@ def test_the_committed_yaml_is_what_the_source_compiles_to(path: Path) -> None:
     assert path.read_text() == compile_pipeline(path.stem)
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "2"])
+@pytest.mark.parametrize("seed", ["0", "1"])
 def test_it_does_not_depend_on_the_hash_seed_or_the_folder(
     path: Path, seed: str, tmp_path: Path
 ) -> None:
@@ -45,7 +45,7 @@ def test_it_does_not_depend_on_the_hash_seed_or_the_folder(
 
 
 def test_kfp_schemas_accept_it(path: Path) -> None:
-    spec, *platforms = yaml.safe_load_all(path.read_text())
+    spec, *platforms = yaml.load_all(path.read_text(), yaml.CSafeLoader)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     # A Struct inside PipelineSpec, so it is checked on its own.
     json_format.ParseDict(spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
@@ -92,7 +92,7 @@ def test_gates_are_conditions_on_the_only_return_value() -> None:
 
 def test_another_registry_and_tag_rewrite_every_image(path: Path) -> None:
     text = with_images(path.read_text(), "registry.example/team", "1.2.3")
-    spec = next(iter(yaml.safe_load_all(text)))
+    spec = next(yaml.load_all(text, yaml.CSafeLoader))
     used = {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()}
     assert used == {f"registry.example/team/shipway-{t}:1.2.3" for t in ("data", "train", "serve")}
     assert images.REGISTRY not in text

@@ -246,7 +246,7 @@ class Api:
 def as_struct(text: str) -> dict[str, Any]:
     """A YAML as the server gives it back: one mapping, every number a float."""
     try:
-        documents = [yaml.safe_load(part) for part in text.split("\n---\n")]
+        documents = [yaml.load(part, yaml.CSafeLoader) for part in text.split("\n---\n")]
     except yaml.YAMLError as error:
         raise Refusal(INVALID, f"Failed to parse the pipeline: {error}") from error
     spec, *platforms = json.loads(json.dumps(documents), parse_int=float)

@@ -18,7 +18,7 @@ PIPELINE = load_compiled("train-and-deploy")
 
 
 def documents() -> list[dict]:
-    return list(yaml.safe_load_all(PIPELINE.path.read_text()))
+    return list(yaml.load_all(PIPELINE.path.read_text(), yaml.CSafeLoader))
 
 
 def tasks(spec: dict) -> list[dict]:
