@@ -173,9 +173,9 @@ def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     if gain["low"] > 0:
         text = f"{said} better {size}."
         return Rule(name, "pass", text, gain["value"], bound, "", rows, interval)
-    other = evaluation["gains"]["linear"].get("mae") if main == "rmse" else None
-    spared = bool(other) and other["high"] >= -_linear_margin(evaluation, "mae")
-    if gain["high"] < -margin and not spared:
+    gains = evaluation["gains"]["linear"]
+    judged = [each for each in (main, "mae") if each in gains]  # only a regression has the other
+    if all(gains[each]["high"] < -_linear_margin(evaluation, each) for each in judged):
         text = (
             f"{said} surely worse, {size}, by more than {margin:.4g}. Look for a mistake in its "
             "features or parameters, tune it, or serve the linear model."
