@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from shipway.components.lib.parts import ROW_GROUP
 from shipway.components.lib.tables import read_batches, read_schema
 
-BLOCK_CELLS = 16_000_000
+BLOCK_CELLS = 4_000_000
 
 
 class StoredTable:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from shipway.components.lib.parameters import Settings
 from shipway.components.train.folder import folder_at
 
 SECONDS = 60.0  # between two checkpoints
+NAME = re.compile(r"[0-9a-f]{32}-([0-9]{8}|final)")
 _log = logging.getLogger(__name__)
 
 Curves = dict[str, list[float]]
@@ -86,7 +88,7 @@ class Checkpoints:
         """
         found = None
         try:
-            if self._folder is not None and self._folder.names(""):
+            if self._folder is not None and self._standing():
                 names = sorted(self._folder.names(f"{self.key}-"), reverse=True)
                 found = next(filter(None, map(self._read, names)), None)
         except (OSError, ShipwayError) as error:
@@ -161,10 +163,14 @@ class Checkpoints:
         except (OSError, ShipwayError) as error:
             _log.warning("a checkpoint is left: %s", error)
 
+    def _standing(self) -> list[str]:
+        """Checkpoints at the address, of whichever training; what is none is not ours."""
+        names = self._folder.names("") if self._folder is not None else []
+        return [name for name in names if NAME.fullmatch(name)]
+
     def _remove_but(self, name: str) -> None:
-        for one in self._folder.names("") if self._folder is not None else []:
-            if one != name:
-                assert self._folder is not None
+        for one in self._standing():
+            if one != name and self._folder is not None:
                 self._folder.remove(one)
 
 
@@ -215,7 +221,8 @@ def address_for(model: str, model_name: str) -> str:
     names a folder.
     """
     folder = os.environ.get("SHIPWAY_CHECKPOINTS")
-    return f"{folder.rstrip('/')}/{model_name}" if folder else f"{model.rstrip('/')}.checkpoints"
+    place = f"{folder.rstrip('/')}/{model_name}" if folder else model.rstrip("/")
+    return f"{place}.checkpoints"
 
 
 def fingerprint(inputs: Sequence[Path], settings: Settings, workers: int) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlparse
@@ -49,10 +48,10 @@ class LocalFolder:
         shutil.copyfile(self._path / name, file)
 
     def remove(self, name: str) -> None:
-        """Remove a file, and the directory with the last one."""
+        """Remove a file; with the last one the directory goes, and what a killed writer left."""
         (self._path / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            self._path.rmdir()
+        if not self.names(""):
+            shutil.rmtree(self._path, ignore_errors=True)
 
 
 def folder_at(uri: str) -> Folder | None:

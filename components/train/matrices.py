@@ -15,7 +15,7 @@ import xgboost as xgb
 
 from shipway.components.lib.memory import rows_that_fit
 
-BATCH_ROWS = 1_000_000
+BATCH_CELLS = 8_000_000  # XGBoost holds several times as much while it looks for cuts
 _log = logging.getLogger(__name__)
 
 Fill = Callable[[np.ndarray], np.ndarray]
@@ -73,7 +73,7 @@ def training_matrix(
     names: list[str],
     bins: int,
     external: bool | None = None,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
 ) -> Iterator[xgb.QuantileDMatrix]:
     """The quantised training rows, while a booster is trained on them.
 
@@ -85,7 +85,7 @@ def training_matrix(
         names: of the features.
         bins: quantiles a feature.
         external: whether they stand on disk; None decides by the memory that there is.
-        batch_rows: rows that are read at once from there.
+        batch_rows: rows that are read at once from there; None tells by their width.
     """
     if external is None:
         external = shape[0] > rows_that_fit(shape[1])
@@ -97,5 +97,6 @@ def training_matrix(
     with tempfile.TemporaryDirectory(prefix="shipway-rows-") as scratch:
         folder = Path(scratch)
         file = np.memmap(folder / "rows", dtype=np.float32, mode="w+", shape=shape)
-        batches = Batches(fill(file), y, weights, names, folder, batch_rows)
+        size = batch_rows or max(1, BATCH_CELLS // max(1, shape[1]))
+        batches = Batches(fill(file), y, weights, names, folder, size)
         yield xgb.ExtMemQuantileDMatrix(batches, max_bin=bins)

@@ -115,9 +115,11 @@ def boost_on_workers(job: Job, count: int, kept: Checkpoints) -> tuple[xgb.Boost
         WorkerError: a worker failed.
     """
     found = kept.latest()
+    begun = kept.resumed_at if found is not None and not found.finished else 0
     if found is None or not found.finished:
         _launch(job, count)
         found = kept.latest()
+    kept.resumed_at = begun  # and not where the workers ended
     if found is None or not found.finished:
         raise WorkerError(f"The workers ended, but left no model at '{job.checkpoints}'.")
     return found.booster, found.curves
