@@ -1,7 +1,6 @@
 import datetime
 import decimal
 import gzip
-import html
 import json
 import os
 import re
@@ -17,46 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from shipway.components.ingest.logic import Request, ingest
-from shipway.components.lib.errors import ConfigurationError, DataError, ShipwayError
+from shipway.components.lib.errors import ConfigurationError, DataError
+from tests.ingesting import Bench
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i * 7 % 13},{'yes' if i % 3 else 'no'}\n" for i in range(30))
-
-
-class Bench:
-    """Puts sources in a folder and ingests them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source = folder / "source"
-        self.source.mkdir()
-        self.dataset, self.page = folder / "out" / "dataset", folder / "out" / "page.html"
-
-    def put(self, name: str, content: str | bytes | pa.Table) -> Path:
-        path = self.source / name
-        path.parent.mkdir(exist_ok=True)
-        if isinstance(content, pa.Table):
-            pq.write_table(content, path)
-        else:
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    def read(self, uri: object, label: str = "y", **more: Any) -> pa.Table:
-        self.metadata = ingest(Request(str(uri), label, **more), self.dataset, self.page)
-        return pq.read_table(self.dataset)
-
-    def refused(self, uri: object, label: str = "y", **more: Any) -> str:
-        before = self.written()
-        with pytest.raises(ShipwayError) as caught:
-            ingest(Request(str(uri), label, **more), self.dataset, self.page)
-        assert self.written() == before
-        return str(caught.value)
-
-    def written(self) -> dict[Path, int]:
-        out = self.dataset.parent
-        return {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-
-    def says(self, text: str) -> bool:
-        page = re.sub("<[^>]*>", "", self.page.read_text())
-        return text in html.unescape(page)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import bz2
 import datetime
 import decimal
-import html
 import lzma
 import re
 import uuid
@@ -18,37 +17,11 @@ import pytest
 from pyarrow import feather, orc
 
 from shipway.components.ingest import columnar_formats
-from shipway.components.ingest.logic import Request, ingest
 from shipway.components.lib.errors import ConfigurationError, ShipwayError
 from shipway.components.lib.storage import list_objects, refuse_secrets
+from tests.ingesting import Bench
 
 GOOD = "a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40))
-
-
-class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.source, self.out = folder / "source", folder / "out"
-        self.source.mkdir()
-
-    def put(self, name: str, content: str | bytes) -> Path:
-        path = self.source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    def read(self, uri: object, **more: Any) -> pa.Table:
-        request = Request(str(uri), "y", **more)
-        self.metadata = ingest(request, self.out / "dataset", self.out / "page.html")
-        return pq.read_table(self.out / "dataset")
-
-    def refused(self, uri: object, **more: Any) -> str:
-        with pytest.raises(ShipwayError) as caught:
-            self.read(uri, **more)
-        assert not (self.out / "dataset").exists()
-        return str(caught.value)
-
-    def page(self) -> str:
-        return html.unescape(re.sub("<[^>]*>", "", (self.out / "page.html").read_text()))
 
 
 @pytest.fixture
@@ -233,7 +206,7 @@ def test_folder_names_become_columns(bench: Bench, name: str) -> None:
         "at": ["New York", "New York", None, None],
         "code": ["007", "007", "12", "12"],
     }
-    assert "year (integer), month (integer), day (date), at (text), code (text)" in bench.page()
+    assert bench.says("year (integer), month (integer), day (date), at (text), code (text)")
     assert bench.read(bench.source, exclude_columns=["day", "at"], row_limit=3).num_rows == 3
     only = bench.read(bench.source, exclude_columns=["a", "day", "at", "code", "month"])
     assert only.column("year").to_pylist() == [2023, 2023, 2024, 2024]
@@ -274,10 +247,9 @@ def test_many_objects_have_a_digest_and_a_list_on_the_page(bench: Bench) -> None
     bench.read(bench.source)
     digest = str(bench.metadata["source_generation"])
     assert re.fullmatch(r"30 objects, sha256:[0-9a-f]{64}", digest)
-    page = bench.page()
     for place in range(30):
         state = (bench.source / f"k={place}" / "p.csv").stat().st_mtime_ns
-        assert str(state) in page
+        assert bench.says(str(state))
     (bench.source / "k=7" / "p.csv").touch()
     bench.read(bench.source)
     assert bench.metadata["source_generation"] != digest

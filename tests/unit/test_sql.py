@@ -1,6 +1,5 @@
 """Queries as sources: addresses, statements, and the databases that can run here."""
 
-import html
 import logging
 import re
 import sqlite3
@@ -11,35 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
-from shipway.components.ingest.logic import Request, ingest
 from shipway.components.ingest.sql_address import is_database, parse_address
 from shipway.components.ingest.sql_reader import connection_of, driver_of
 from shipway.components.lib.errors import ConfigurationError, DataError, ShipwayError
 from shipway.components.lib.files import sha256_of
-
-
-class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.out = folder / "out"
-
-    def read(self, uri: str, **more: Any) -> pa.Table:
-        request = Request(uri, "y", **more)
-        self.metadata = ingest(request, self.out / "dataset", self.out / "page.html")
-        return pq.read_table(self.out / "dataset")
-
-    def refused(self, uri: str, **more: Any) -> str:
-        with pytest.raises(ShipwayError) as caught:
-            self.read(uri, **more)
-        assert not (self.out / "dataset").exists()
-        return str(caught.value)
-
-    def page(self) -> str:
-        return html.unescape(re.sub("<[^>]*>", "", (self.out / "page.html").read_text()))
+from tests.ingesting import Bench
 
 
 @pytest.fixture
@@ -167,9 +145,9 @@ def test_a_query_stands_with_its_fingerprint(bench: Bench, sqlite: Any) -> None:
     assert bench.metadata["query"] == sql
     assert bench.metadata["source_uri"].startswith("sqlite:///")
     assert "SELECT" not in bench.metadata["source_uri"]
-    assert str(bench.metadata["query_sha256"]) in bench.page()
-    assert str(bench.metadata["sha256"]) in bench.page()
-    assert "SELECT a, y / FROM t" in bench.page()
+    assert bench.says(str(bench.metadata["query_sha256"]))
+    assert bench.says(str(bench.metadata["sha256"]))
+    assert bench.says("SELECT a, y / FROM t")
     first = dict(bench.metadata)
     bench.read(uri, query=sql)
     assert {**bench.metadata} == first
