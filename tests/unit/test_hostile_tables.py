@@ -4,15 +4,12 @@ Ingest and validate run for real in the data image's environment, one process fo
 """
 
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shipway import components
 from shipway.components.lib.decision import Decision, Rule
 from tests.unit.hostile_tables import hostile_tables
 
@@ -61,28 +58,16 @@ CASES = hostile_tables()
 
 
 @pytest.fixture(scope="module")
-def results(data_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(drive, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What came of each table: name -> step, error, what it left, decision."""
     folder = tmp_path_factory.mktemp("hostile")
-    (folder / "link" / "shipway").mkdir(parents=True)
-    (folder / "link" / "shipway" / "components").symlink_to(Path(components.__file__).parent)
     todo = [_written(folder / str(number), name) for number, name in enumerate(CASES)]
     for name, label in CLEAN.items():
         if (SHARED / name).is_file():
             out = folder / name.partition("/")[0] / "out"
             todo.append(_case(name, str(SHARED / name), label, out))
     (folder / "cases.json").write_text(json.dumps(todo))
-    (folder / "driver.py").write_text(DRIVER)
-    command = [str(data_python), str(folder / "driver.py"), str(folder / "cases.json")]
-    ran = subprocess.run(
-        [*command, str(folder / "seen.json")],
-        env=os.environ | {"PYTHONPATH": str(folder / "link")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3_000:]
-    seen: dict[str, Any] = json.loads((folder / "seen.json").read_text())
+    seen, _ = drive(folder, DRIVER, folder / "cases.json")
     outs = {case["name"]: Path(case["out"]) for case in todo}
     for name, result in seen.items():
         if result["step"] == "validate" and not result["error"]:

@@ -3,16 +3,12 @@
 import datetime
 import decimal
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from shipway import components
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.schema_file import marked
@@ -171,12 +167,9 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def validated(data_python, tmp_path_factory):
+def validated(drive, tmp_path_factory):
     """Every case, validated with TFDV in one process: name -> what came out."""
     folder = tmp_path_factory.mktemp("validate")
-    # The environment need not have the package; a link maps its name on this checkout's folder.
-    (folder / "link" / "shipway").mkdir(parents=True)
-    (folder / "link" / "shipway" / "components").symlink_to(Path(components.__file__).parent)
     todo = []
     for name, (table, label, schema) in cases().items():
         write_table(table, folder / name / "dataset")
@@ -188,19 +181,9 @@ def validated(data_python, tmp_path_factory):
         if schema == "nowhere":
             (folder / name / "given.pbtxt").unlink()
     (folder / "cases.json").write_text(json.dumps(todo))
-    (folder / "driver.py").write_text(DRIVER)
-    command = [str(data_python), str(folder / "driver.py")]
-    ran = subprocess.run(
-        [*command, str(folder / "cases.json"), str(folder / "seen.json")],
-        env=os.environ | {"PYTHONPATH": str(folder / "link")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3_000:]
-    seen = json.loads((folder / "seen.json").read_text())
+    seen, said = drive(folder, DRIVER, folder / "cases.json")
     for name, result in seen.items():
-        result["stderr"] = ran.stderr
+        result["stderr"] = said
         if not result["error"]:
             result["decision"] = Decision.load(folder / name / "out" / "decision.json")
             result["page"] = (folder / name / "out" / "report.html").read_text()
