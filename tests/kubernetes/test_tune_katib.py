@@ -30,7 +30,7 @@ from tests.manifests.schemas import problems
 
 FIXED = {"num_boost_round": 8.0, "early_stopping_rounds": 4.0, "eta": 0.3, "nthread": 1.0}
 FIXED |= {"max_bin": 32.0, "reg_alpha": 1.0, "colsample_bynode": 1.0}
-REQUEST = Request(FIXED, seconds=240, trials=2, tuner="katib")
+REQUEST = Request(FIXED, seconds=2400, trials=2, tuner="katib")
 POD = {
     "metadata": {"name": "tune-pod", "uid": "u-1", "namespace": "team"},
     "spec": {
