@@ -36,12 +36,12 @@ from shipway.components.train.logic import train
 from shipway.components.tune.logic import tune
 from shipway.components.tune.request import Request as TuneRequest
 from tests.bench import automl
+from tests.bench.quality_table import HEAD, OURS, lines_of, score
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 FOLDS = 5
 VALIDATION = 0.2
 TEST_FROM = 10  # the month
-OURS = ("default", "tuned")
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,15 @@ def main(names: tuple[str, ...], seconds: int, seed: int, peers: str, out: Path)
     for name in names or TABLES:
         with tempfile.TemporaryDirectory(prefix="shipway-bench-") as folder:
             raw[name] = _measure(name, Path(folder), seconds, seed, rivals)
-        found = _lines(name, TABLES[name], raw[name])
+        table = TABLES[name]
+        found = lines_of(name, table.metric, table.bound, raw[name])
         lines += found
         click.echo("".join(found))
-    head = (
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {seconds} s to tune\n\n"
-        "| table | metric | model | value | better than ours by | s | wanted | |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-    )
+    head = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {seconds} s to tune\n\n"
     for peer in rivals.values():
         automl.stop(peer)
-    score = _score(raw)
-    click.echo(score)
-    (out / "quality.md").write_text(head + "".join(lines) + "\n" + score)
+    click.echo(score(raw))
+    (out / "quality.md").write_text(head + HEAD + "".join(lines) + "\n" + score(raw))
     (out / "quality.json").write_text(json.dumps(raw, indent=1))
 
 
@@ -270,34 +266,6 @@ def _joined(parts: list[Answers]) -> Prediction:
     fields = ("probabilities", "labels", "values")
     columns = [[getattr(part.prediction, name) for part in parts] for name in fields]
     return Prediction(*(None if c[0] is None else np.concatenate(c) for c in columns))
-
-
-def _lines(name: str, table: Table, ways: Mapping[str, dict[str, object]]) -> list[str]:
-    lines = []
-    for way, facts in ways.items():
-        value = facts["metrics"][table.metric]
-        better = facts["difference"]
-        gap = f"{better[0]:+.4g} ({better[1]:+.4g} to {better[2]:+.4g})" if better else ""
-        gap += f", {facts['against']}" if better else ""
-        reached = value >= table.bound if table.metric == "auc" else value <= table.bound
-        sign = ">=" if table.metric == "auc" else "<="
-        cells = [name, table.metric, way, f"{value:.5g}", gap, f"{facts['seconds']:.0f}"]
-        cells += [f"{sign} {table.bound:g}", "yes" if reached else "no"]
-        lines.append("| " + " | ".join(cells) + " |\n")
-    return lines
-
-
-def _score(raw: Mapping[str, Mapping[str, dict[str, object]]]) -> str:
-    """Against each other way on how many tables ours is better, as good, or worse beyond chance."""
-    lines = ["| ours against | better | as good | worse |", "| --- | --- | --- | --- |"]
-    for way in dict.fromkeys(
-        way for ways in raw.values() for way in ways if way not in (*OURS, "best")
-    ):
-        gaps = [ways[way]["difference"] for ways in raw.values() if way in ways]
-        better = sum(gap[2] < 0 for gap in gaps if gap)
-        worse = sum(gap[1] > 0 for gap in gaps if gap)
-        lines.append(f"| {way} | {better} | {len(gaps) - better - worse} | {worse} |")
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
