@@ -49,7 +49,7 @@ bench-serving: .venv/dev.stamp  ## Compare the model server with others; BENCH_A
 bench-data: .venv/dev.stamp  ## Compare the data steps with others; BENCH_ARGS=--help lists options.
 	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.data $(BENCH_ARGS)
 
-bench-quality: .venv/dev.stamp  ## Compare a default and a tuned run with plain XGBoost on the shared tables.
+bench-quality: .venv/dev.stamp  ## Compare a default and a tuned run with XGBoost, FLAML and AutoGluon on the shared tables.
 	OMP_WAIT_POLICY=passive .venv/bin/python -m tests.bench.quality $(BENCH_ARGS)
 
 bench-training: .venv/dev.stamp  ## Compare training with plain XGBoost; BENCH_ARGS=--help lists options.
