@@ -66,7 +66,7 @@ class Request:
     quality: str = "standard"
     time_column: str = ""
     workers: int = 1
-    uris: Mapping[str, str] = field(default_factory=dict)
+    uris: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

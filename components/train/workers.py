@@ -101,8 +101,8 @@ def job_of(
     if told["external"] is None and not on_cluster():
         # Processes of one machine share its memory.
         told["external"] = shape[0] > rows_that_fit(shape[1])
-    inputs = [store_uri(places[name]) for name in ("train", "validation", "plan")]
-    return Job(*inputs, store_uri(kept.address), kept.key, told)
+    inputs = {name: store_uri(places[name]) for name in ("train", "validation", "plan")}
+    return Job(**inputs, checkpoints=store_uri(kept.address), key=kept.key, settings=told)
 
 
 def boost_on_workers(job: Job, count: int, kept: Checkpoints) -> tuple[xgb.Booster, Curves]:
