@@ -1,7 +1,6 @@
 """Statistics by Beam agree with the streamed ones, on its own runner and on a portable one."""
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -13,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shipway import components
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.tables import write_table
 from shipway.components.validate.beam_route import (
@@ -99,11 +97,9 @@ def job_service(data_python: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def measured(
-    table: Path, job_service: str, data_python: Path, tmp_path_factory: pytest.TempPathFactory
+    table: Path, job_service: str, drive, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("measured")
-    (folder / "link" / "shipway").mkdir(parents=True)
-    (folder / "link" / "shipway" / "components").symlink_to(Path(components.__file__).parent)
     portable = ["--runner=PortableRunner", f"--job_endpoint={job_service}"]
     runs = {
         "stream": {"args": [], "sample": 0},
@@ -112,17 +108,8 @@ def measured(
         "sampled stream": {"args": [], "sample": 7_000},
         "sampled direct": {"args": ["--runner=FnApiRunner"], "sample": 7_000},
     }
-    (folder / "driver.py").write_text(DRIVER)
-    ran = subprocess.run(
-        [data_python, folder / "driver.py", table, json.dumps(runs), folder / "seen.json"],
-        env=os.environ | {"PYTHONPATH": str(folder / "link")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3_000:]
-    assert "prism" not in ran.stderr.lower()
-    seen: dict[str, Any] = json.loads((folder / "seen.json").read_text())
+    seen, said = drive(folder, DRIVER, table, json.dumps(runs))
+    assert "prism" not in said.lower()
     return seen
 
 
