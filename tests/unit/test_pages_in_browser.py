@@ -74,7 +74,14 @@ from pathlib import Path
 from shipway.components.validate.logic import Outputs, Settings, validate
 out = Path(sys.argv[2])
 files = [out / name for name in ("statistics.pb", "schema.pbtxt", "data.json", "statistics.html")]
-validate(Path(sys.argv[1]), "y", Outputs(*files), Settings())
+validate(Path(sys.argv[1]), "y", Outputs(*files), Settings(slice_columns=["town"]))
+# What is handed on of a private column are counts.
+from tensorflow_metadata.proto.v0 import statistics_pb2
+found = statistics_pb2.DatasetFeatureStatisticsList.FromString(files[0].read_bytes())
+assert [d.name for d in found.datasets[1:]] == ["town=private (1)", "town=private (2)"]
+town = next(f for f in found.datasets[0].features if f.path.step[0] == "town")
+assert town.string_stats.unique == 2 and town.string_stats.common_stats.num_non_missing > 0
+assert not town.string_stats.top_values and town.custom_stats[0].name == "private"
 # A schema that the private column 'town' does not fit.
 given = out / "given.pbtxt"
 town = 'name: "town"'
@@ -217,6 +224,12 @@ def test_anomalies_of_a_private_column_show_no_value(pages: dict[str, Path]) -> 
     assert [one["slice"] for one in found] == ["column town"]
     assert 0 < found[0]["value"] < ROWS
     assert "Bern" not in json.dumps(decision) + pages["held"].read_text()
+
+
+def test_statistics_that_are_handed_on_hold_no_private_value(pages: dict[str, Path]) -> None:
+    handed_on = pages["held"].with_name("statistics.pb").read_bytes()
+    assert b"Bern" not in handed_on and b"Ulm" not in handed_on and b"example.org" not in handed_on
+    assert b"word word" in handed_on  # other columns are told
 
 
 @pytest.mark.parametrize("name", PAGES)
