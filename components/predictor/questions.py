@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shipway.components.lib.task import TASKS
 from shipway.components.predictor.features import Batch
 from shipway.components.predictor.refusals import Refusal, listed, shown
 
@@ -84,7 +85,7 @@ def read_options(parameters: Any, task: str, classes: Sequence[str] = ()) -> Opt
             f"'explain' must be true or false; {shown(explain)} came.", cause="parameters"
         )
     top_k, top_features = (_count(parameters, name) for name in ("top_k", "top_features"))
-    if top_k and not classes:
+    if top_k and TASKS[task].numeric:
         raise Refusal(
             f"'top_k' is for classification; this model's task is {task}.", cause="parameters"
         )
