@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from typing import Generic, TypeVar
 
@@ -58,7 +58,7 @@ class _Ahead(Generic[T]):
         self._thread.join()
 
 
-def ahead(source: Iterator[T], depth: int = 2) -> Iterator[T]:
+def ahead(source: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """The same things, made by a thread of its own up to `depth` ahead of their use."""
     with closing(_Ahead(source, depth)) as thread:
         yield from thread.take()
