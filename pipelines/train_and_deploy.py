@@ -97,6 +97,7 @@ def train_and_deploy(
     minimum_metrics: Dict[str, float] = {},
     maximum_metrics: Dict[str, float] = {},
     features_uri: str = "",
+    feature_selection: str = "none",
     gates_uri: str = "",
     owner_uri: str = "",
     registries: Dict[str, str] = {},
@@ -160,6 +161,7 @@ def train_and_deploy(
         minimum_metrics: Lower bounds by metric name.
         maximum_metrics: Upper bounds by metric name.
         features_uri: File of kinds by column (features.yaml), or its text.
+        feature_selection: none, or shadow: drop columns that tell no more than shuffled ones.
         gates_uri: File of gate rules and overrides (gates.yaml), or its text.
         owner_uri: File with owner, intended use and limits for the model card, or its text.
         registries: Other registries to tell of a version: mlflow or kubeflow, and its URL.
@@ -242,6 +244,7 @@ def train_and_deploy(
             with dsl.If(split.outputs["Output"] == "pass", name="no-leak-found"):
                 fitted = fit_features(
                     train=split.outputs["train"],
+                    validation=split.outputs["validation"],
                     label=label,
                     schema=validated.outputs["schema"],
                     task=task,
@@ -250,6 +253,9 @@ def train_and_deploy(
                     weight_column=weight_column,
                     seed=seed,
                     features_uri=features_uri,
+                    feature_selection=feature_selection,
+                    monotone_constraints=monotone_constraints,
+                    interaction_constraints=interaction_constraints,
                 )
                 _heavy(fitted, cpu="2", memory="8Gi")
                 tuned = tune_model(

@@ -1,9 +1,13 @@
 """Fitting the feature plan, and the page that shows it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+from shipway.components.features.interactions import find_interactions
 from shipway.components.features.overrides import read_overrides
+from shipway.components.features.selection import check_selection, select
+from shipway.components.lib.constraints import Constraints
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
@@ -30,6 +34,7 @@ WORDS = {
     "category": "code, ordered by the target's mean",
     "category_many": "target's smoothed mean, out of fold, and count",
 }
+NO_CONSTRAINTS = Constraints()
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +51,13 @@ def fit(
     weight_column: str = "",
     schema: Path | None = None,
     features_uri: str = "",
+    validation: Path | None = None,
+    feature_selection: str = "none",
+    constraints: Constraints = NO_CONSTRAINTS,
 ) -> FeaturePlan:
     """Fit a plan on a training Dataset; write it as JSON, and its page.
+
+    Validation rows, where they are given, select columns and confirm features of two columns.
 
     Kinds of columns that a reviewed schema states overrule the guess; of a schema that nobody
     reviewed, or that was changed since, nothing is taken. The file of overrides overrules both.
@@ -66,6 +76,7 @@ def fit(
             )
     check_query(task, group_column)
     target = resolve_target(table.column(label), task)
+    check_selection(feature_selection, target)
     text = schema.read_text(encoding="utf-8") if schema is not None else ""
     plan = fit_plan(
         table,
@@ -78,6 +89,12 @@ def fit(
         reviewed=reviewed_kinds(text),
         asked=read_overrides(features_uri, table.column_names, used),
     )
+    if validation is not None:
+        held_out = StoredTable(validation)
+        if feature_selection != "none":
+            plan = select(plan, table, held_out)
+        found = find_interactions(plan, table, held_out, constraints)
+        plan = replace(plan, interactions=found)
     _write_page(report_path, plan, table, review_of(text))
     write_json_aside(plan_path, plan.to_json())
     _log.info(
@@ -113,6 +130,13 @@ def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Revie
         ],
         "Missing cells stay missing. A category that training did not see is scored as a rare one.",
     )
+    if plan.interactions:
+        report.add_table(
+            "Features of two columns",
+            ["feature", "columns", "why"],
+            [[one.name, " and ".join(one.columns), one.reason] for one in plan.interactions],
+            "Training rows named the candidates; validation rows confirmed what stands here.",
+        )
     if plan.dropped:
         report.add_table(
             "Columns that are dropped",

@@ -31,11 +31,13 @@ class Interaction:
         name: of the feature.
         columns: the two raw columns, in the order of the operation.
         operation: "difference", "product" or "ratio".
+        reason: why it was taken.
     """
 
     name: str
     columns: list[str]
     operation: str
+    reason: str = ""
 
 
 def interaction_of(first: str, second: str, operation: str) -> Interaction:
