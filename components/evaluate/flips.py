@@ -113,7 +113,7 @@ def _smallest(
     to = np.where(column.cuts > now, above, below)
     tried = np.repeat(matrix, to.shape[1], axis=0)
     tried[:, column.feature] = to.ravel()
-    found = scorer.score_matrix(tried)
+    found = scorer.score_matrix(scorer.plan.refreshed(tried))
     if moved is None:
         assert found.labels is not None
         assert said.labels is not None

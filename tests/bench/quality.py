@@ -117,7 +117,7 @@ def _measure(
         began = time.monotonic()
         plan = fit(
             fold / "train", table.label, fold / "plan", fold / "f.html",
-            time_column=table.time_column,
+            time_column=table.time_column, validation=fold / "validation",
         )  # fmt: skip
         target, planned = plan.target, time.monotonic() - began
         truth.append(plan.target.encode(read_table(fold / "test").column(table.label)))

@@ -104,5 +104,5 @@ def test_no_step_that_chooses_is_given_the_test_split() -> None:
         for tasks in dags
         for name, task in tasks.items()
     }
-    assert takes["fit-features"] == {"train", "schema"}
+    assert takes["fit-features"] == {"train", "validation", "schema"}
     assert takes["tune-model"] == takes["train-model"] == {"train", "validation", "plan"}
