@@ -13,7 +13,7 @@ from tests.searches import searches
 
 @pytest.mark.slow
 def test_a_search_log_ends_as_an_endpoint_that_ranks(shell, tmp_path: Path, free_port: int) -> None:
-    table = searches(150)
+    table = searches(240)
     pyarrow.csv.write_csv(table, tmp_path / "searches.csv")
     run = shell.run(
         data_uri=str(tmp_path / "searches.csv"),
