@@ -162,7 +162,8 @@ def test_a_step_on_a_cluster_trains_by_a_job_of_its_own(trainer, tmp_path) -> No
 
 def test_why_a_job_failed_is_the_error_of_the_step(trainer) -> None:
     trainer.command = ["-c", "import sys; print('no space left'); sys.exit(1)"]
-    with pytest.raises(WorkerError, match=r"FailedJobs: jobset failed(.|\n)*-node-0-1' wrote last"):
+    said = r"FailedJobs: jobset failed(.|\n)*-node-0-[01]' wrote last:\nno space left"
+    with pytest.raises(WorkerError, match=said):
         run_train_job(JOB, 2)
     assert jobs(trainer) == []
 
