@@ -116,6 +116,7 @@ def test_two_workers_make_as_good_a_model_as_one(here, caplog) -> None:
     assert not list(here.glob("*.checkpoints"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_takes_the_others_along(here, monkeypatch) -> None:
     scratch = here / "scratch"
     scratch.mkdir()
