@@ -1,11 +1,13 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import xgboost as xgb
 
+from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.constraints import Constraints, constraint_parameters
 from shipway.components.lib.contributions import (
     by_column,
@@ -18,7 +20,12 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.interactions import OPERATIONS, interaction_of
 from shipway.components.lib.labels import infer_task
+from shipway.components.lib.model_package import load_package, write_package
+from shipway.components.lib.scoring import Scorer
+from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import to_rows
+from shipway.components.predictor.engine import Engine
+from shipway.components.predictor.questions import Options
 
 NASTY = [None, 0.0, -0.0, 1e308, -1e308, 5e-324, 3.4028236e38, 1 / 3, math.inf, math.nan, -7.0]
 
@@ -128,3 +135,26 @@ def test_a_feature_by_which_trees_could_go_round_a_constraint_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"fit_features again"):
         constraint_parameters(plan, limits)
+
+
+def test_the_server_takes_raw_columns_and_answers_as_training_did(
+    plan: FeaturePlan, booster: xgb.Booster, tmp_path: Path
+) -> None:
+    signature = signature_of(plan, "pair", None, Calibrator().to_json(), xgb.__version__)
+    rows = table(20, 7).drop_columns(["label"])
+    golden = to_rows(rows)
+    write_package(tmp_path / "model", booster, signature, golden, [{}] * 20, {}, {})
+    engine = Engine(load_package(tmp_path / "model"))
+    assert engine.schema.names == tuple(rows.column_names)
+    expected = Scorer(booster, signature).score_table(rows)
+    lean = engine.reader.read_rows(golden)
+    careful = engine.reader.read_columns(
+        {name: [row[name] for row in golden] for name in rows.column_names}
+    )
+    assert lean is not None
+    for batch in (lean, careful):
+        prediction = engine.score(batch.features)
+        np.testing.assert_array_equal(prediction.values, expected.values)
+        explained = engine.explain(batch.features, prediction, Options())
+        total = explained.contributions.sum(axis=1) + explained.base_values
+        np.testing.assert_allclose(total, expected.values, atol=1e-4)
