@@ -110,7 +110,6 @@ def train(
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = labels_of(plan, held_out)
     matrix = plan.transform(held_out)
-    bagged = request.quality == "best"
     places = {"train": str(train_path), "validation": str(validation_path), "plan": str(plan_path)}
     places |= {"model": str(model_path)} | request.uris
     inputs = [train_path, validation_path, plan_path]
@@ -118,16 +117,7 @@ def train(
         address_for(places["model"], request.model_name),
         lambda: fingerprint(inputs, settings, request.workers),
     )
-    if plan.target.ranked:
-        booster, curves = boost_queries(plan, rows, held_out, matrix, settings, kept)
-    elif bagged:
-        booster, curves = bag(plan, rows, held_out, matrix, settings, request.time_column)
-    elif request.workers > 1:
-        shape = rows.num_rows, len(plan.feature_names)
-        job = job_of(places, kept, settings, shape, request.workers)
-        booster, curves = boost_on_workers(job, request.workers, kept)
-    else:
-        booster, curves = boost(plan, rows, held_out, matrix, settings, kept)
+    booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
     signature, margins = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_margins(margins)
@@ -139,7 +129,7 @@ def train(
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
     }
-    facts |= {"members": float(len(curves))} if bagged else {}
+    facts |= {"members": float(len(curves))} if request.quality == "best" else {}
     write_page(report_path, plan, settings, curves, booster, metrics | facts, signature, cpu_reason)
     digest = write_package(
         model_path,
@@ -171,6 +161,28 @@ def train(
     if kept.resumed_at:  # what samples rows or columns is another model than without a break
         metadata["resumed_at_round"] = float(kept.resumed_at)
     return Trained(metrics | facts, metadata)
+
+
+def _boosted(
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    matrix: np.ndarray,
+    settings: Settings,
+    kept: Checkpoints,
+    places: Mapping[str, str],
+    request: Request,
+) -> tuple[xgb.Booster, dict[str, list[float]]]:
+    """The booster and its losses by round, by the way that the request asks for."""
+    if plan.target.ranked:
+        return boost_queries(plan, rows, held_out, matrix, settings, kept)
+    if request.quality == "best":
+        return bag(plan, rows, held_out, matrix, settings, request.time_column)
+    if request.workers > 1:
+        shape = rows.num_rows, len(plan.feature_names)
+        job = job_of(places, kept, settings, shape, request.workers)
+        return boost_on_workers(job, request.workers, kept)
+    return boost(plan, rows, held_out, matrix, settings, kept)
 
 
 def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings, str]:
