@@ -258,38 +258,33 @@ def train_and_deploy(
                     interaction_constraints=interaction_constraints,
                 )
                 _heavy(fitted, cpu="2", memory="8Gi")
+                # Trials are of the very models that are trained.
+                learning = {
+                    "train": split.outputs["train"],
+                    "validation": split.outputs["validation"],
+                    "plan": fitted.outputs["plan"],
+                    "quality": quality,
+                    "objective": objective,
+                    "device": training_device,
+                    "monotone_constraints": monotone_constraints,
+                    "interaction_constraints": interaction_constraints,
+                    "time_column": time_column,
+                    "seed": seed,
+                }
                 tuned = tune_model(
-                    train=split.outputs["train"],
-                    validation=split.outputs["validation"],
-                    plan=fitted.outputs["plan"],
+                    **learning,
                     time_budget_seconds=tuning_seconds,
                     trial_budget=tuning_trials,
-                    quality=quality,
                     tuner=tuner,
                     parameters=training_parameters,
-                    objective=objective,
-                    device=training_device,
-                    monotone_constraints=monotone_constraints,
-                    interaction_constraints=interaction_constraints,
-                    time_column=time_column,
-                    seed=seed,
                 )
                 _heavy(tuned, cpu="4", memory="16Gi")
                 trained = train_model(
-                    train=split.outputs["train"],
-                    validation=split.outputs["validation"],
-                    plan=fitted.outputs["plan"],
+                    **learning,
                     model_name=model_name,
                     parameters=tuned.outputs["Output"],
-                    objective=objective,
-                    device=training_device,
                     workers=training_workers,
-                    quality=quality,
-                    time_column=time_column,
-                    monotone_constraints=monotone_constraints,
-                    interaction_constraints=interaction_constraints,
                     threshold_rule=threshold_rule,
-                    seed=seed,
                 )
                 _heavy(trained, cpu="4", memory="16Gi")
                 evaluated = evaluate_model(
