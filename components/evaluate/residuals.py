@@ -80,6 +80,7 @@ def _by_feature(
 ) -> list[dict[str, Any]]:
     views = []
     hidden = [column.name in private for column in plan.columns for _ in column.outputs]
+    hidden += [any(name in private for name in one.columns) for one in plan.interactions]
     for index, name in enumerate(plan.feature_names[:MAX_FEATURES]):
         values = matrix[:, index].astype(np.float64)
         finite = np.isfinite(values)
