@@ -45,18 +45,20 @@ def churn_table(rows: int, seed: int = 0, leak: bool = False, drift: bool = Fals
     city = _cities(draw, rows)
     effect = draw.normal(0, 0.5, 240)[city]
     late = draw.random(rows) < 0.12
+    yearly = contract == "Yearly"
+    renewal = yearly & (tenure > 0) & (tenure % 12 == 0)
     score = (
-        -1.1
-        - 0.035 * tenure
-        + 0.028 * (monthly - base)
-        + 0.55 * tickets
+        -2.3
+        + 1.8 * np.exp(-tenure / 6)
+        + 0.9 * (monthly > 1.1 * base)
+        + np.where(yearly, -1.2, 0.6 * np.minimum(tickets, 3))
+        + 3.0 * renewal
         + 0.9 * late
-        + np.where(contract == "Monthly", 0.9, -0.6)
         + effect
         + np.array([0.3, 0.0, -0.25, 0.1])[plan]
         + np.array([0.0, -0.3, 0.25, 0.5])[payment]
-        - 0.5 * np.log1p(usage) * (plan == 3)
-        + 0.012 * np.abs(age - 45)
+        + np.where(plan < 2, 1.6 * (usage > 10), -0.9 * (usage > 20))
+        + 0.05 * np.abs(age - 45)
     )
     churned = draw.random(rows) < 1 / (1 + np.exp(-score))
     joined = START - (tenure * 30 + draw.integers(0, 30, rows)).astype("timedelta64[D]")
