@@ -83,6 +83,7 @@ def test_compile_check_passes_and_fails_on_a_stale_file(tmp_path: Path) -> None:
     assert "train_and_deploy.yaml" in result.stderr
 
 
+@pytest.mark.slow  # two whole runs; one is in test_bad_input
 def test_the_whole_life_of_an_endpoint(folder: Path, free_port: int) -> None:
     assert shipway(folder, "sample", "churn", "--rows", "3000", "--out", "data").returncode == 0
     words = ["run", "train-and-deploy", "--set", "data_uri=data/churn.csv", "--set"]
