@@ -13,6 +13,7 @@ SIGNIFICANT_DIGITS = 4
 NOTHING = Markup('<span class="none">&#8211;</span>')
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_PERCENTAGE = re.compile(r"-?[0-9][0-9,.]*%")
 _UNBROKEN = re.compile(r"(\S{24})(?=\S)")
 _TONES = {
     "good": ("pass", "passed", "ok", "blessed", "promoted", "succeeded"),
@@ -23,8 +24,13 @@ _SIGNS = {"good": "&#10003;", "poor": "&#10005;", "wary": "!", "calm": "&#8226;"
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number to align right; a boolean is not."""
+    """Whether a value is a number; a boolean is not."""
     return isinstance(value, numbers.Real) and type(value).__name__ not in ("bool", "bool_")
+
+
+def stands_right(value: object) -> bool:
+    """Whether a value is aligned and sorted as a number: percentages in text are, too."""
+    return is_number(value) or (isinstance(value, str) and bool(_PERCENTAGE.fullmatch(value)))
 
 
 def number_text(value: float) -> str:

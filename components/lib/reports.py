@@ -16,7 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from shipway.components import __version__
-from shipway.components.lib.cells import cell, chip, clipped, is_number, isolated
+from shipway.components.lib.cells import cell, chip, clipped, isolated, stands_right
 from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.drawing import draw
 from shipway.components.lib.files import write_text_aside
@@ -250,9 +250,9 @@ def _numbers_of(spec: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
 
 
 def _look(values: list[object]) -> str:
-    """The class of a column: "n" for mostly numbers, "w" for long texts, else none."""
+    """The class of a column: "n" for mostly numbers or percentages, "w" for long texts, else none."""
     known = [value for value in values if value is not None and value != ""]
-    if 2 * sum(is_number(value) for value in known) > len(known):
+    if 2 * sum(stands_right(value) for value in known) > len(known):
         return "n"
     # Markup that begins with a tag is a chip or a drawing, or holds more than its text shows.
     drawn = [isinstance(value, Markup) and value.startswith("<") for value in known]

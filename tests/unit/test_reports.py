@@ -143,7 +143,9 @@ def test_a_row_of_another_length_is_refused():
 def test_columns_of_numbers_are_aligned_right():
     report = Report("t", "l")
     report.add_table("T", ["name", "value"], [["a", 1.5], ["b", None]])
+    report.add_table("u", ["what", "share"], [["a", "65.0%"], ["b", "-3%"]])
     assert '<th scope="col" class="n"><button type="button">value' in report.render()
+    assert '<td class="n">65.0%' in report.render()
 
 
 def test_decisions_show_failures_first_and_only_columns_that_say_something():
