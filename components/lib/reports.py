@@ -250,7 +250,7 @@ def _numbers_of(spec: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
 
 
 def _look(values: list[object]) -> str:
-    """The class of a column: "n" for mostly numbers or percentages, "w" for long texts, else none."""
+    """The class of a column: "n" for mostly numbers or shares, "w" for long texts, else none."""
     known = [value for value in values if value is not None and value != ""]
     if 2 * sum(stands_right(value) for value in known) > len(known):
         return "n"
