@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from shipway.components.lib.drift import Comparison, Settings, compare
-from shipway.components.lib.drift_reference import build_reference
-from shipway.components.lib.drift_sample import SAMPLE, draw
+from shipway.components.lib.drift.comparison import Comparison, Settings, compare
+from shipway.components.lib.drift.reference import build_reference
+from shipway.components.lib.drift.sample import SAMPLE, draw
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
 from shipway.components.monitor.page import write_page
 from shipway.components.monitor.rules import decide

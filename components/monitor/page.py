@@ -8,11 +8,11 @@ from markupsafe import Markup
 from shipway.components.lib.cells import chip
 from shipway.components.lib.charts import overlaid, spark_overlay
 from shipway.components.lib.decision import Decision
-from shipway.components.lib.drift import Comparison, Shift
-from shipway.components.lib.drift_bins import KNOWN, MISSING, NEW, OTHER, UNREADABLE
-from shipway.components.lib.drift_histograms import NumberHistogram
-from shipway.components.lib.drift_measures import largest_gap, moved_mass, stability_index
-from shipway.components.lib.drift_story import story_of
+from shipway.components.lib.drift.bins import KNOWN, MISSING, NEW, OTHER, UNREADABLE
+from shipway.components.lib.drift.comparison import Comparison, Shift
+from shipway.components.lib.drift.histograms import NumberHistogram
+from shipway.components.lib.drift.measures import largest_gap, moved_mass, stability_index
+from shipway.components.lib.drift.story import story_of
 from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 from shipway.components.monitor.rules import p_text, verdict_of

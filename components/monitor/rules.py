@@ -1,9 +1,9 @@
 """From a comparison to a decision: one rule a column, one for all together, and what is missing."""
 
 from shipway.components.lib.decision import Decision, Rule
-from shipway.components.lib.drift import MARGIN, NOTICED, Comparison, Shift
-from shipway.components.lib.drift_domain import MIN_ROWS
-from shipway.components.lib.drift_story import story_of
+from shipway.components.lib.drift.comparison import MARGIN, NOTICED, Comparison, Shift
+from shipway.components.lib.drift.domain import MIN_ROWS
+from shipway.components.lib.drift.story import story_of
 
 NOTICED_MARGIN = 0.02
 CURE = (

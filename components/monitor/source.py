@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shipway.components.lib.decision import Rule
-from shipway.components.lib.drift_sample import draw
+from shipway.components.lib.drift.sample import draw
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.payload_log import (
     OF_KSERVE,

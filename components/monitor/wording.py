@@ -1,8 +1,8 @@
 """What the page of drift says in words: what came out, what to do, and how it was judged."""
 
 from shipway.components.lib.decision import Decision
-from shipway.components.lib.drift import NOTICED, STOPPED, Comparison, Shift
-from shipway.components.lib.drift_story import story_of
+from shipway.components.lib.drift.comparison import NOTICED, STOPPED, Comparison, Shift
+from shipway.components.lib.drift.story import story_of
 from shipway.components.monitor.rules import verdict_of
 
 NAMED = 5

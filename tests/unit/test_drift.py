@@ -13,13 +13,13 @@ from scipy.stats import binom
 
 from shipway.components.lib import payload_log
 from shipway.components.lib.decision import Decision, Rule
-from shipway.components.lib.drift import Settings, compare
-from shipway.components.lib.drift_chance import adjusted, chance_of
-from shipway.components.lib.drift_domain import rank_test, told_apart
-from shipway.components.lib.drift_histograms import BINS, NumberHistogram
-from shipway.components.lib.drift_measures import distance, divergence, moved_mass
-from shipway.components.lib.drift_reference import Reference, build_reference
-from shipway.components.lib.drift_sample import draw
+from shipway.components.lib.drift.chance import adjusted, chance_of
+from shipway.components.lib.drift.comparison import Settings, compare
+from shipway.components.lib.drift.domain import rank_test, told_apart
+from shipway.components.lib.drift.histograms import BINS, NumberHistogram
+from shipway.components.lib.drift.measures import distance, divergence, moved_mass
+from shipway.components.lib.drift.reference import Reference, build_reference
+from shipway.components.lib.drift.sample import draw
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.tables import write_table
 from shipway.components.monitor.logic import Request, detect, run_comparison

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.components.lib.drift_columns import View, view_numbers, view_texts
+from shipway.components.lib.drift.columns import View, view_numbers, view_texts
 
 BINS = 20
 OWN_BINS = 24

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.columns import encode_distinct
-from shipway.components.lib.drift_bins import common_values
-from shipway.components.lib.drift_columns import View, view_numbers, view_texts
-from shipway.components.lib.drift_histograms import CategoryHistogram, Histogram
+from shipway.components.lib.drift.bins import common_values
+from shipway.components.lib.drift.columns import View, view_numbers, view_texts
+from shipway.components.lib.drift.histograms import CategoryHistogram, Histogram
 
 
 def domain_features(

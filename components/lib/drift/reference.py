@@ -12,14 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from shipway.components.lib.drift_columns import View, views_of
-from shipway.components.lib.drift_histograms import (
+from shipway.components.lib.drift.columns import View, views_of
+from shipway.components.lib.drift.histograms import (
     Histogram,
     histogram_for,
     histogram_from_json,
     histogram_to_json,
 )
-from shipway.components.lib.drift_sample import SAMPLE, draw
+from shipway.components.lib.drift.sample import SAMPLE, draw
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.files import write_json_aside
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shipway.components.lib.drift_measures import divergence
+from shipway.components.lib.drift.measures import divergence
 
 FIRST_DRAWS = 1_000
 RESAMPLES = 400

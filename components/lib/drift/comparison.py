@@ -1,6 +1,6 @@
 """Drift and skew: which columns of a table moved against a baseline, how far, and how surely.
 
-A column moved when chance does not explain it (`lib/drift_chance.py`) and when it is far enough to
+A column moved when chance does not explain it (`chance.py`) and when it is far enough to
 matter. Both are needed: of a million rows every trifle is sure, and of ten rows every noise is far.
 """
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.lib.drift_bins import Bins, bins_of, new_values_of
-from shipway.components.lib.drift_chance import (
+from shipway.components.lib.drift.bins import Bins, bins_of, new_values_of
+from shipway.components.lib.drift.chance import (
     adjusted,
     chance_of,
     interval_of,
     new_value_chance,
 )
-from shipway.components.lib.drift_columns import View
-from shipway.components.lib.drift_domain import Domain, told_apart
-from shipway.components.lib.drift_features import domain_features
-from shipway.components.lib.drift_histograms import CategoryHistogram, NumberHistogram
-from shipway.components.lib.drift_measures import distance, divergence
-from shipway.components.lib.drift_reference import Reference
+from shipway.components.lib.drift.columns import View
+from shipway.components.lib.drift.domain import Domain, told_apart
+from shipway.components.lib.drift.features import domain_features
+from shipway.components.lib.drift.histograms import CategoryHistogram, NumberHistogram
+from shipway.components.lib.drift.measures import distance, divergence
+from shipway.components.lib.drift.reference import Reference
 
 # A normal column whose mean moves by a tenth of its standard deviation reaches 0.042; one that
 # moves by a quarter, or loses one value in twenty, about 0.1. The usual bound of 0.2 on the

@@ -5,8 +5,7 @@ import math
 import numpy as np
 
 from shipway.components.lib.cells import number_text
-from shipway.components.lib.drift import Comparison, Shift
-from shipway.components.lib.drift_bins import (
+from shipway.components.lib.drift.bins import (
     MISSING,
     OTHER,
     UNREADABLE,
@@ -14,7 +13,8 @@ from shipway.components.lib.drift_bins import (
     new_values_of,
     value_text,
 )
-from shipway.components.lib.drift_histograms import CategoryHistogram, NumberHistogram
+from shipway.components.lib.drift.comparison import Comparison, Shift
+from shipway.components.lib.drift.histograms import CategoryHistogram, NumberHistogram
 
 OUTSIDE_SHARE = 0.05
 MEAN_MOVED = 0.05

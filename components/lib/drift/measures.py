@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from shipway.components.lib.drift_histograms import NumberHistogram
+from shipway.components.lib.drift.histograms import NumberHistogram
 
 HALF_ROW = 0.5
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shipway.components.lib.cells import clipped, number_text
-from shipway.components.lib.drift_columns import View
-from shipway.components.lib.drift_histograms import CategoryHistogram, Histogram, NumberHistogram
+from shipway.components.lib.drift.columns import View
+from shipway.components.lib.drift.histograms import CategoryHistogram, Histogram, NumberHistogram
 
 TOP = 30
 MISSING = "missing"
