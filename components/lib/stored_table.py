@@ -90,7 +90,8 @@ class StoredTable:
                 for batch in file.iter_batches(ROW_GROUP, groups, list(names)):
                     left, right = max(first - at, 0), min(stop - at, batch.num_rows)
                     at += batch.num_rows
-                    yield batch.slice(left, right - left)
+                    if left < right:  # a row group may hold several batches
+                        yield batch.slice(left, right - left)
 
     def take(self, rows: Sequence[int] | np.ndarray, names: Sequence[str]) -> pa.Table:
         """Some rows of some columns.

@@ -1,11 +1,13 @@
 """Training against plain XGBoost as an expert calls it: `python -m tests.bench.training`.
 
-Each run is a process of its own: CPU seconds and peak memory are those of the whole of it, with
-reading, features and the package. The expert reads Parquet into float32, codes categories by their
+Each run is a process of its own: CPU seconds are those of the whole of it, with reading, features
+and the package; peak memory is that of training. The feature plan is fitted in a process of its
+own, as it is in a step of its own. The expert reads Parquet into float32, codes categories by their
 order, and calls `xgb.train` on a QuantileDMatrix with the same parameters and rounds.
 """
 
 import json
+import multiprocessing
 import resource
 import statistics
 import subprocess
@@ -54,6 +56,9 @@ def run(way: str, folder: Path, rounds: int) -> dict[str, float]:
     from shipway.components.features import logic as features  # noqa: F401
     from shipway.components.train import logic  # noqa: F401
 
+    expert = way == "expert"
+    if not expert:
+        _fit(folder)
     peak, ended, before = [0.0], threading.Event(), _held()
 
     def watch() -> None:
@@ -63,7 +68,6 @@ def run(way: str, folder: Path, rounds: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        expert = way == "expert"
         loss = _expert(folder, rounds) if expert else _ours(folder, rounds, way == "on disk")
     finally:
         ended.set()
@@ -78,20 +82,31 @@ def _held() -> float:
 
 
 def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    return sum(sum(resource.getrusage(who)[:2]) for who in both)
+
+
+def _fit(folder: Path) -> None:
+    from shipway.components.features.logic import fit
+
+    places = folder / "train", "label", folder / "plan", folder / "features.html"
+    step = multiprocessing.get_context("fork").Process(
+        target=fit, args=places, kwargs={"validation": folder / "validation"}
+    )
+    step.start()
+    step.join()
+    if step.exitcode:
+        raise RuntimeError("The plan could not be fitted.")
 
 
 def _ours(folder: Path, rounds: int, external: bool) -> float:
-    from shipway.components.features.logic import fit
     from shipway.components.train.logic import Request, train
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        fit(folder / "train", "label", out / "plan", out / "features.html")
         parameters = {"num_boost_round": rounds, "max_bin": 256, "external_memory": external}
         request = Request("bench", {name: float(value) for name, value in parameters.items()})
-        tables = folder / "train", folder / "validation", out / "plan"
+        tables = folder / "train", folder / "validation", folder / "plan"
         return train(*tables, out / "model", out / "page.html", request).metrics["log_loss"]
 
 
@@ -145,18 +160,9 @@ def main(rows: tuple[int, ...], rounds: int, repeats: int, one: tuple[str, str] 
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for _ in range(repeats):
                 for way in WAYS:
-                    command = [
-                        sys.executable,
-                        "-m",
-                        "tests.bench.training",
-                        "--rounds",
-                        str(rounds),
-                    ]
+                    words = ["tests.bench.training", "--rounds", str(rounds), "--one", way, scratch]
                     done = subprocess.run(
-                        [*command, "--one", way, scratch],
-                        check=True,
-                        capture_output=True,
-                        text=True,
+                        [sys.executable, "-m", *words], check=True, capture_output=True, text=True
                     )
                     found[way].append(json.loads(done.stdout.splitlines()[-1]))
         _print(count, size, found)

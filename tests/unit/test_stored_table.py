@@ -122,3 +122,14 @@ def test_some_rows_have_the_bits_that_they_have_among_all(stored, part) -> None:
     for table in (stored, whole):
         assert plan.transform_training(table, part=part).tobytes() == features[part].tobytes()
     assert sum(block.num_rows for block in stored.blocks(["x"], part)) == part.stop - part.start
+
+
+@pytest.mark.parametrize("group", [70, 100, 350])  # rows; batches have 100
+@pytest.mark.parametrize("part", [slice(0, 40), slice(260, 640), slice(690, 1_410)])
+def test_a_part_is_the_same_rows_whatever_the_row_groups(tmp_path, monkeypatch, group, part):
+    monkeypatch.setattr(stored_table, "ROW_GROUP", 100)
+    for start in range(0, ROWS, 700):
+        path = tmp_path / f"part-{start // 700:05d}.parquet"
+        pq.write_table(shops().slice(start, 700), path, row_group_size=group)
+    found = pa.concat_tables(StoredTable(tmp_path).blocks(["x", "shop"], part))
+    assert found.equals(shops().select(["x", "shop"])[part])
