@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.containers, pytest.mark.timeout(1800
 REFERENCES = {target: reference for reference, target in TARGETS.items()}
 CONTAINERS = sorted(REFERENCES)
 # Megabytes: a tenth above what was measured on a base of 133.
-LARGEST = {"data": 1600, "train": 670, "serve": 670}
+LARGEST = {"data": 1600, "train": 700, "serve": 670}
 IMPORTS = {
     "data": "import tensorflow_data_validation, pyarrow.parquet, vl_convert, google.cloud.storage",
     "train": "import xgboost, sklearn.metrics, scipy.optimize, pandas, vl_convert, pyarrow.parquet",
