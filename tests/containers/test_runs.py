@@ -135,6 +135,8 @@ def test_an_interrupt_removes_the_container(
     images: Any, tmp_path: Path, pipeline: Any, given: dict[str, str]
 ) -> None:
     started = tmp_path / "run" / "started"
+    # Tests that were started in the background ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         deadline = time.monotonic() + 60
@@ -144,9 +146,12 @@ def test_an_interrupt_removes_the_container(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        execute(pipeline, tmp_path, **given, started=str(started))
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            execute(pipeline, tmp_path, **given, started=str(started))
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     await_none(images, f"{LABEL}=run")
 
 
