@@ -72,11 +72,15 @@ def _refit(
 ) -> Prediction:
     parameters = dict(package.manifest.get("parameters") or {})
     parameters |= {"eta": FAST, "max_bin": BINS}
+    if signs := parameters.get("monotone_constraints"):
+        parameters["monotone_constraints"] = tuple(signs)  # XGBoost takes no list, as of JSON
     if "objective" not in parameters:
         parameters |= _objective(package)
     kept = int(len(y) * (1 - HELD))
-    training = xgb.QuantileDMatrix(matrix[:kept], max_bin=BINS, **told(y[:kept], None))
-    watched = xgb.QuantileDMatrix(matrix[kept:], ref=training, max_bin=BINS, **told(y[kept:], None))
+    # Constraints of interactions name the model's features.
+    more = {"max_bin": BINS, "feature_names": package.booster.feature_names}
+    training = xgb.QuantileDMatrix(matrix[:kept], **told(y[:kept], None), **more)
+    watched = xgb.QuantileDMatrix(matrix[kept:], ref=training, **told(y[kept:], None), **more)
     booster = xgb.train(
         parameters,
         training,

@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shipway.components.evaluate.learning import learning_curve
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
+from shipway.components.lib.held_out import score_held_out
 from shipway.components.lib.model_package import check_golden, load_package
 from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
-from shipway.components.lib.tables import write_table
+from shipway.components.lib.tables import read_table, write_table
 from shipway.components.train.logic import Request, train
 
 QUICK = {"num_boost_round": 60.0, "early_stopping_rounds": 8.0, "eta": 0.15, "nthread": 1.0}
@@ -152,6 +154,22 @@ def test_a_monotone_prediction_never_turns(made, sign) -> None:
     rows = visits(200, 3).slice(0, 1).take([0] * 300)
     steps = rows.set_column(0, "x", pa.array(np.linspace(0, 3, 300)))
     assert (sign * np.diff(score(scorer, steps).values) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        {"monotone_constraints": {"x": 1.0}},
+        {"interaction_constraints": [["x", "trust"], ["z", "town"]]},
+    ],
+)
+def test_a_model_under_constraints_has_a_learning_curve(made, tmp_path, constraints) -> None:
+    plan = made(**constraints).plan
+    rows, test = read_table(tmp_path / "train"), read_table(tmp_path / "validation")
+    features, y = plan.transform_training(rows), plan.target.encode(rows["label"])
+    package = load_package(tmp_path / "model")
+    held = score_held_out(package, tmp_path / "validation")
+    assert len(learning_curve(package, features, y, plan.transform(test), held)["points"]) == 3
 
 
 def test_columns_that_may_not_act_together_add_up(made) -> None:
