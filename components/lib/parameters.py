@@ -77,16 +77,8 @@ def settings_for(
             f"{nearest(quality, QUALITIES)}"
         )
     fast = quality == "fast"
-    names = INTEGERS | NUMBERS | ROUNDS | OURS
-    chosen: dict[str, Any] = {}
-    for name, value in given.items():
-        known = ALIASES.get(name, name)
-        if known not in names:
-            raise ConfigurationError(
-                f"training_parameters has '{name}', which is no parameter that can be set."
-                f"{nearest(name, names | set(ALIASES))} It takes {', '.join(sorted(names))}."
-            )
-        chosen[known] = _typed(known, value)
+    chosen: dict[str, Any] = named(given)
+    _check_use(target, objective, chosen)
     rounds = int(chosen.pop("num_boost_round", FAST_ROUNDS if fast else ROUNDS_AT_MOST))
     patience = int(chosen.pop("early_stopping_rounds", FAST_PATIENCE if fast else PATIENCE))
     balance = bool(chosen.pop("balance_classes", 0.0))
@@ -95,16 +87,53 @@ def settings_for(
     power = chosen.pop("tweedie_variance_power", VARIANCE_POWER)
     loss, response = objective_of(target, objective, coverage, power)
     if target.ranked:
-        _check_ranking(balance, external, quality)
+        _check_ranking(external, quality)
     own = _defaults(rows, seed) | (_of_ranking(rows) if target.ranked else {})
     booster = {**loss, **own, **(FAST if fast else {}), **chosen}
     return Settings(booster, rounds, patience, balance, response, external)
 
 
-def _check_ranking(balance: bool, external: bool | None, quality: str) -> None:
+def named(given: Mapping[str, float]) -> dict[str, float | int]:
+    """Parameters that a user set, by the one name that each of them has here, in its type.
+
+    Raises:
+        ConfigurationError: one is unknown, of another type, or set by two names.
+    """
+    names = INTEGERS | NUMBERS | ROUNDS | OURS
+    found: dict[str, float | int] = {}
+    for name, value in given.items():
+        known = ALIASES.get(name, name)
+        if known not in names:
+            raise ConfigurationError(
+                f"training_parameters has '{name}', which is no parameter that can be set."
+                f"{nearest(name, names | set(ALIASES))} It takes {', '.join(sorted(names))}."
+            )
+        if known in found:
+            raise ConfigurationError(
+                f"training_parameters sets '{known}' twice, once as '{name}'. Leave one out."
+            )
+        found[known] = _typed(known, value)
+    return found
+
+
+def _check_use(target: Target, objective: str, given: Mapping[str, float]) -> None:
+    """Refuse what would be passed over: it is of another objective or task."""
+    for name, used, rule in (
+        ("interval_coverage", objective == "quantile", "objective='quantile'"),
+        ("tweedie_variance_power", objective == "tweedie", "objective='tweedie'"),
+        ("balance_classes", not target.kind.numeric, "a classification"),
+        ("scale_pos_weight", target.task == "binary", "task='binary'"),
+    ):
+        if given.get(name) and not used:
+            raise ConfigurationError(
+                f"training_parameters has '{name}', which is for {rule}; this is a {target.task} "
+                f"task with objective='{objective}'. Leave it out, or change the other."
+            )
+
+
+def _check_ranking(external: bool | None, quality: str) -> None:
     """Refuse what a ranking cannot be trained with."""
     for wanted, setting, reason, cure in (
-        (balance, "balance_classes", "its label is a grade and no class", "Leave it out"),
         (external, "external_memory", "a query may not be torn apart by a batch", "Leave it out"),
         (quality == "best", "quality='best'", "a bag trains its members without queries",
          "Use quality='standard'"),
@@ -128,6 +157,8 @@ def _typed(name: str, value: Any) -> float | int:
         return float(value)
     if float(value) != int(value):  # KFP hands every number over as a float
         raise ConfigurationError(f"training_parameters: '{name}' must be whole, not {value!r}.")
+    if name in ROUNDS and value < 1:
+        raise ConfigurationError(f"training_parameters: '{name}' must be 1 or more, not {value:g}.")
     return int(value)
 
 

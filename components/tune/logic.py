@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 
 from shipway.components.lib.files import write_json_aside
+from shipway.components.lib.parameters import named
 from shipway.components.tune.katib import check_cluster, search_on_cluster
 from shipway.components.tune.layout import layout_of
 from shipway.components.tune.page import write_page, write_untuned_page
@@ -62,6 +63,7 @@ def tune(
         DataError: a table does not fit the plan.
     """
     began = time.monotonic()
+    request = replace(request, parameters=named(request.parameters))
     paths = {"train": train_path, "validation": validation_path, "plan": plan_path}
     places = {name: str(path) for name, path in (paths | {"study": study_path}).items()}
     places |= uris or {}

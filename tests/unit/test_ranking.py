@@ -242,7 +242,7 @@ def test_rows_without_a_query_are_refused(tmp_path: Path) -> None:
     ("given", "quality", "message"),
     [
         ({"external_memory": 1.0}, "standard", "takes no external_memory: a query"),
-        ({"balance_classes": 1.0}, "standard", "takes no balance_classes: its label"),
+        ({"balance_classes": 1.0}, "standard", "which is for a classification; this is a ranking"),
         ({}, "best", "takes no quality='best'"),
     ],
 )

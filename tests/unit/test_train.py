@@ -168,6 +168,33 @@ def test_a_count_that_is_not_whole_is_refused(value: float) -> None:
         settings_for(Target("regression"), 100, {"max_depth": value}, 0)
 
 
+@pytest.mark.parametrize("name", ["num_boost_round", "early_stopping_rounds"])
+def test_no_round_at_all_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}' must be 1 or more, not 0"):
+        settings_for(Target("regression"), 100, {name: 0.0}, 0)
+
+
+def test_a_parameter_that_is_set_by_two_names_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="sets 'eta' twice, once as 'learning_rate'"):
+        settings_for(Target("regression"), 100, {"eta": 0.1, "learning_rate": 0.2}, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("interval_coverage", "regression"),
+        ("tweedie_variance_power", "regression"),
+        ("balance_classes", "regression"),
+        ("scale_pos_weight", "regression"),
+        ("scale_pos_weight", "multiclass"),
+    ],
+)
+def test_a_parameter_that_would_be_passed_over_is_refused(name: str, task: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}', which is for .* a {task} task"):
+        settings_for(Target(task, [0, 1, 2]), 100, {name: 0.8}, 0)
+    settings_for(Target(task, [0, 1, 2]), 100, {"balance_classes": 0.0}, 0)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(ConfigurationError, match="'eta' must be"):

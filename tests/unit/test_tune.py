@@ -129,8 +129,11 @@ def test_one_seed_and_one_job_give_one_result(tmp_path: Path) -> None:
 
 
 def test_what_is_set_is_not_searched(tmp_path: Path) -> None:
-    fixed = FIXED | {"max_depth": 2.0, "subsample": 0.9}
-    result = run(place(tmp_path), replace(QUICK, parameters=fixed, trials=2))
+    fixed = FIXED | {"max_depth": 2.0, "subsample": 0.9, "reg_lambda": 7.0}
+    asked = {
+        {"eta": "learning_rate", "reg_lambda": "lambda"}.get(n, n): v for n, v in fixed.items()
+    }
+    result = run(place(tmp_path), replace(QUICK, parameters=asked, trials=2))
     assert result.parameters.items() >= fixed.items()
     assert not study_of(tmp_path)["space"].keys() & fixed.keys()
 
