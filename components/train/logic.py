@@ -192,8 +192,8 @@ def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings,
     )
     limits = Constraints(request.monotone_constraints, request.interaction_constraints)
     device, reason = chosen_device(request.device)
-    more = constraint_parameters(plan, limits) | {"device": device}
-    return replace(found, booster=found.booster | more), reason
+    bound = constraint_parameters(plan, limits, found.booster["objective"])
+    return replace(found, booster=found.booster | bound | {"device": device}), reason
 
 
 def _settled(

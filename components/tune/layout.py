@@ -108,8 +108,8 @@ def _settings(plan: FeaturePlan, rows: int, request: Request) -> Settings:
     )
     limits = Constraints(request.monotone_constraints, request.interaction_constraints)
     device, _ = chosen_device(request.device)
-    more = constraint_parameters(plan, limits) | {"device": device}
-    return replace(found, booster=found.booster | more)
+    bound = constraint_parameters(plan, limits, found.booster["objective"])
+    return replace(found, booster=found.booster | bound | {"device": device})
 
 
 def _scale(settings: Settings, fold: Fold) -> float:

@@ -190,7 +190,8 @@ def test_a_reviewed_schema_makes_categories_of_whole_numbers_alone(tmp_path: Pat
 
 
 def test_an_ordered_category_may_be_held_to_its_order(plan: FeaturePlan) -> None:
-    signs = constraint_parameters(plan, Constraints({"colour": 1}))["monotone_constraints"]
+    limits = Constraints({"colour": 1})
+    signs = constraint_parameters(plan, limits, "reg:squarederror")["monotone_constraints"]
     assert signs[plan.feature_names.index("colour")] == 1 and sum(signs) == 1
 
 

@@ -134,7 +134,7 @@ def test_a_feature_by_which_trees_could_go_round_a_constraint_is_refused(
     plan: FeaturePlan, limits: Constraints
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"fit_features again"):
-        constraint_parameters(plan, limits)
+        constraint_parameters(plan, limits, "reg:squarederror")
 
 
 def test_the_server_takes_raw_columns_and_answers_as_training_did(

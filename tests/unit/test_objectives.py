@@ -172,6 +172,28 @@ def test_a_model_under_constraints_has_a_learning_curve(made, tmp_path, constrai
     assert len(learning_curve(package, features, y, plan.transform(test), held)["points"]) == 3
 
 
+@pytest.mark.parametrize("objective", ["absolute", "quantile"])
+def test_an_objective_that_turns_a_monotone_prediction_is_refused(made, objective) -> None:
+    with pytest.raises(ConfigurationError, match="monotone_constraints do not hold with"):
+        made(objective=objective, monotone_constraints={"x": 1.0})
+
+
+def test_the_probabilities_of_several_classes_are_not_held_to_be_monotone(made) -> None:
+    def grades(table: pa.Table) -> pa.Table:
+        return table.set_column(4, "label", pa.array(np.minimum(table["label"].to_numpy(), 2)))
+
+    with pytest.raises(ConfigurationError, match="do not hold with XGBoost's 'multi:softprob'"):
+        made(grades, monotone_constraints={"x": 1.0})
+
+
+def test_a_constraint_on_a_column_that_was_dropped_says_why(made) -> None:
+    def flat(table: pa.Table) -> pa.Table:
+        return table.append_column("flat", pa.array([1.0] * table.num_rows))
+
+    with pytest.raises(ConfigurationError, match=r"'flat', which is no .* \(it has one value only"):
+        made(flat, monotone_constraints={"flat": 1.0})
+
+
 def test_columns_that_may_not_act_together_add_up(made) -> None:
     scorer = made(interaction_constraints=[["x", "trust"], ["z", "town"]])
     table = visits(50, 3)
