@@ -30,7 +30,7 @@ from shipway.components.train.checkpoint import Checkpoints, address_for, finger
 from shipway.components.train.golden import golden_rows
 from shipway.components.train.page import write_page
 from shipway.components.train.queries import boost_queries, check_ranking
-from shipway.components.train.threshold import best_threshold, rule_of
+from shipway.components.train.threshold import best_threshold, check_rule, rule_of
 from shipway.components.train.workers import boost_on_workers, check_workers, job_of
 
 _log = logging.getLogger(__name__)
@@ -105,8 +105,9 @@ def train(
     check_workers(request.workers, request.quality)
     plan = FeaturePlan.read(plan_path)
     rows, held_out = StoredTable(train_path), StoredTable(validation_path)
+    check_rule(request.threshold_rule, plan.target.task)
     if plan.target.ranked:
-        check_ranking(request.workers, request.threshold_rule)
+        check_ranking(request.workers)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = labels_of(plan, held_out)
     matrix = plan.transform(held_out)

@@ -19,21 +19,16 @@ NO_CALIBRATION = (
 )
 
 
-def check_ranking(workers: int, threshold_rule: str) -> None:
+def check_ranking(workers: int) -> None:
     """Refuse what a ranking has not.
 
     Raises:
-        ConfigurationError: several workers, or a threshold, are asked for.
+        ConfigurationError: several workers are asked for.
     """
     if workers > 1:
         raise ConfigurationError(
             "task='ranking' trains on one worker: workers share rows out, and a query may not be "
             "torn apart. Leave training_workers at 1."
-        )
-    if threshold_rule != "f1":
-        raise ConfigurationError(
-            f"threshold_rule='{threshold_rule}' is for a binary task; a ranking has no threshold. "
-            "Leave it out."
         )
 
 

@@ -46,7 +46,7 @@ def rule_of(text: str) -> Gain:
         ConfigurationError: the rule cannot be read.
     """
     if text == "f1":
-        return lambda cuts: 2 * cuts.hits / (cuts.taken + cuts.positives)
+        return lambda cuts: 2 * cuts.hits / np.maximum(cuts.taken + cuts.positives, 1)
     if cost := _COST.fullmatch(text.replace(" ", "")):
         wrong_yes, wrong_no = (_number(part, text, math.inf) for part in cost.groups())
         return lambda cuts: (
@@ -68,6 +68,19 @@ def rule_of(text: str) -> Gain:
         return np.where(kept, wanted, -np.inf)
 
     return gain
+
+
+def check_rule(text: str, task: str) -> None:
+    """Refuse a rule for a model that has no threshold.
+
+    Raises:
+        ConfigurationError: it is so.
+    """
+    if task != "binary" and text != "f1":
+        raise ConfigurationError(
+            f"threshold_rule='{text}' is for a binary task; a {task} model has no threshold. "
+            "Leave it out."
+        )
 
 
 def _number(text: str, rule: str, most: float) -> float:

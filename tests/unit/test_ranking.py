@@ -257,7 +257,7 @@ def test_what_does_not_go_with_a_ranking_is_refused(
     ("options", "message"),
     [
         ({"workers": 2}, "trains on one worker"),
-        ({"threshold_rule": "recall>=0.5"}, "a ranking has no threshold"),
+        ({"threshold_rule": "recall>=0.5"}, "a ranking model has no threshold"),
         ({"objective": "tweedie"}, "is for a regression; this task is ranking"),
     ],
 )

@@ -295,6 +295,21 @@ def test_a_threshold_rule_that_cannot_be_read_is_refused_before_the_work(tmp_pat
         train(*[absent] * 5, Request("churn", threshold_rule=rule))
 
 
+@pytest.mark.parametrize("rule", ["f1", "cost=1:5", "share<=0.2"])
+@pytest.mark.parametrize("kind", [0, 1])
+def test_rows_of_one_class_have_a_threshold_all_the_same(rule: str, kind: int) -> None:
+    scores = np.linspace(0.1, 0.9, 10)
+    assert 0 < best_threshold(np.full(10, kind), scores, rule) < 1
+
+
+@pytest.mark.parametrize("label", ["value", "three"])
+def test_a_threshold_rule_is_not_for_a_model_without_one(tmp_path: Path, label: str) -> None:
+    place(tmp_path, label)
+    paths = (tmp_path / name for name in ("train", "validation", "plan", "model", "page"))
+    with pytest.raises(ConfigurationError, match="cost=1:5' is for a binary task; a .* Leave it"):
+        train(*paths, Request("churn", threshold_rule="cost=1:5"))
+
+
 def test_a_rule_that_no_threshold_keeps_is_an_error() -> None:
     with pytest.raises(DataError, match="No threshold keeps threshold_rule='precision>=0.9'"):
         best_threshold(np.array([0, 1, 0]), np.array([0.9, 0.5, 0.5]), "precision>=0.9")
