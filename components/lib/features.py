@@ -65,11 +65,11 @@ class FeaturePlan:
         """What puts the interactions behind features of the columns; see `lib/interactions.py`."""
         return widener(self.columns, self.interactions)
 
-    def transform(self, table: "Rows") -> np.ndarray:
+    def transform(self, table: "Rows", out: np.ndarray | None = None) -> np.ndarray:
         """Make the model's rows of raw rows; see `lib/transform.py`."""
         from shipway.components.lib.transform import transform
 
-        return transform(self, table)
+        return transform(self, table, out)
 
     def transform_training(
         self, table: "Rows", out: np.ndarray | None = None, part: slice = slice(None)

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from shipway.components.lib.parts import ROW_GROUP
 from shipway.components.lib.tables import read_batches, read_schema
 
-BLOCK_CELLS = 4_000_000
+BLOCK_CELLS = 1_000_000
+COLUMN_CELLS = 4_000_000  # of neighbouring columns that are held at once
 
 
 class StoredTable:
@@ -43,13 +44,13 @@ class StoredTable:
         return names
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column, whole; its neighbours are read with it, as many as a block may hold.
+        """One column, whole; its neighbours are read with it, as many as may be held.
 
         Opening a file of thousands of columns for each of them would take minutes.
         """
         if name not in self._held:
             place = self.schema.get_field_index(name)
-            count = max(1, BLOCK_CELLS // max(1, self.num_rows))
+            count = max(1, COLUMN_CELLS // max(1, self.num_rows))
             names = self.column_names[place : place + count] or [name]
             schema = pa.schema([self.schema.field(one) for one in names])
             batches = [batch.select(names) for batch in read_batches(self._path, names)]
@@ -66,7 +67,8 @@ class StoredTable:
         """
         rows = max(1, BLOCK_CELLS // max(1, len(names)))
         held: list[pa.RecordBatch] = []
-        for batch in self._batches(names, *part.indices(self.num_rows)[:2]):
+        size = min(rows, ROW_GROUP)
+        for batch in self._batches(names, *part.indices(self.num_rows)[:2], size):
             held.append(batch)
             if sum(one.num_rows for one in held) >= rows:
                 yield pa.Table.from_batches(held)
@@ -74,10 +76,12 @@ class StoredTable:
         if held:
             yield pa.Table.from_batches(held)
 
-    def _batches(self, names: Sequence[str], first: int, stop: int) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, names: Sequence[str], first: int, stop: int, size: int
+    ) -> Iterator[pa.RecordBatch]:
         start = 0
         for part in self._parts:
-            with pq.ParquetFile(part) as file:
+            with pq.ParquetFile(part, pre_buffer=False) as file:
                 counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
                 starts = start + np.cumsum([0, *counts])
                 start = int(starts[-1])
@@ -87,7 +91,7 @@ class StoredTable:
                     if starts[group] < stop and starts[group + 1] > first
                 ]
                 at = int(starts[groups[0]]) if groups else start
-                for batch in file.iter_batches(ROW_GROUP, groups, list(names)):
+                for batch in file.iter_batches(size, groups, list(names)):
                     left, right = max(first - at, 0), min(stop - at, batch.num_rows)
                     at += batch.num_rows
                     if left < right:  # a row group may hold several batches

@@ -189,7 +189,7 @@ def read_batches(
     """
     names = None if columns is None else list(columns)
     for part in _parts(path):
-        with pq.ParquetFile(part) as file:
+        with pq.ParquetFile(part, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=batch_size, columns=names)
 
 

@@ -6,6 +6,7 @@ attributes in classification and prediction problems", SIGKDD Explorations 3(1),
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -75,28 +76,75 @@ def category_statistics(
     return table, [*prior.tolist(), 0.0]
 
 
-def fold_statistics(
-    column: pa.ChunkedArray, y: np.ndarray, target: Target, folds: np.ndarray
-) -> np.ndarray:
-    """As `category_statistics`, for each training row from the other folds' rows.
+class FoldStatistics:
+    """As `category_statistics`, of each row from the rows of the other folds alone.
 
-    Returns:
-        float64 of shape (n, len(statistic_names(target))), NaN for a missing category.
+    Rows are taken in piece by piece, in their order, and the pieces make no difference to the bits.
+    What is held is sums by fold and category, and nothing by row.
     """
-    values, codes = _coded(column)
-    scores = _scores(y, target)
-    result = np.full((len(y), scores.shape[1] + 1), math.nan)
-    counts, sums = _sums(codes, scores, len(values))
-    for fold in np.unique(folds):
-        inside = folds == fold
-        fold_counts, fold_sums = _sums(codes[inside], scores[inside], len(values))
-        prior = scores[~inside].mean(axis=0) if (~inside).any() else scores.mean(axis=0)
-        features = _features(counts - fold_counts, sums - fold_sums, prior)
-        rows = inside & (codes >= 0)
-        result[rows] = features[codes[rows]]
-    # The count is no secret of the label: all rows' count, as serving will have it.
-    result[codes >= 0, -1] = np.log1p(counts)[codes[codes >= 0]]
-    return result
+
+    def __init__(self, target: Target, folds: int) -> None:
+        """Begin with no rows."""
+        self._target, self._folds = target, folds
+        self._places: dict[str | None, int] = {None: 0}  # of categories; None stands for all rows
+        self._counts = np.zeros(folds)
+        self._sums = np.zeros((folds, len(statistic_names(target)) - 1))
+
+    def add(self, column: pa.ChunkedArray, y: np.ndarray, folds: np.ndarray) -> None:
+        """Take in rows.
+
+        Args:
+            column: their categories.
+            y: their labels.
+            folds: the fold that each is in.
+        """
+        values, codes = _coded(column)
+        places = np.array([self._places.setdefault(v, len(self._places)) for v in values], np.int64)
+        more = len(self._places) * self._folds - len(self._counts)
+        self._counts = np.append(self._counts, np.zeros(more))
+        self._sums = np.append(self._sums, np.zeros((more, self._sums.shape[1])), axis=0)
+        scores, known = _scores(y, self._target), codes >= 0
+        self._count(folds, scores)
+        self._count(places[codes[known]] * self._folds + folds[known], scores[known])
+
+    def _count(self, cells: np.ndarray, scores: np.ndarray) -> None:
+        self._counts += np.bincount(cells, minlength=len(self._counts))
+        for index in range(scores.shape[1]):
+            # One row after the other: a sum of sums would depend on where the pieces end.
+            np.add.at(self._sums[:, index], cells, scores[:, index])
+
+    def features(self, column: pa.ChunkedArray, folds: np.ndarray) -> np.ndarray:
+        """Features of some of the rows, once all were taken in.
+
+        Returns:
+            float64 of shape (n, len(statistic_names(target))), NaN for a missing category.
+        """
+        values, codes = _coded(column)
+        places = np.array([self._places[value] for value in values], dtype=np.int64)
+        known = codes >= 0
+        rows, inside = places[codes[known]], folds[known]
+        counts, sums = self._by_place
+        prior = self._prior[inside]
+        cells = rows * self._folds + inside
+        made = _features(counts[rows] - self._counts[cells], sums[rows] - self._sums[cells], prior)
+        # The count is no secret of the label: all rows' count, as serving will have it.
+        made[:, -1] = np.log1p(counts)[rows]
+        result = np.full((len(codes), made.shape[1]), math.nan)
+        result[known] = made
+        return result
+
+    @cached_property
+    def _by_place(self) -> tuple[np.ndarray, np.ndarray]:
+        sums = self._sums.reshape(-1, self._folds, self._sums.shape[1])
+        return self._counts.reshape(-1, self._folds).sum(axis=1), sums.sum(axis=1)
+
+    @cached_property
+    def _prior(self) -> np.ndarray:
+        """The mean of the rows outside each fold; of all rows, where there are none outside."""
+        counts, sums = (by_place[0] for by_place in self._by_place)
+        others = counts - self._counts[: self._folds]
+        means = (sums - self._sums[: self._folds]) / np.maximum(others, 1)[:, None]
+        return np.where(others[:, None] > 0, means, sums / max(counts, 1))
 
 
 def category_codes(
