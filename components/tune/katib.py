@@ -84,9 +84,10 @@ def search_on_cluster(
     best = status.get("currentOptimalTrial", {})
     trials = [best] if best.get("bestTrialName") else []
     for one in cluster.find("Trial", f"{LABEL}={name}"):
-        if one["metadata"]["name"] != best.get("bestTrialName") and _condition(one, "Succeeded"):
+        observation = one.get("status", {}).get("observation")
+        first = one["metadata"]["name"] == best.get("bestTrialName")
+        if not first and observation and _condition(one, "Succeeded"):
             assignments = one["spec"]["parameterAssignments"]
-            observation = one["status"].get("observation", {})
             trials.append({"parameterAssignments": assignments, "observation": observation})
     cluster.delete(KIND, name)
     if failed and not trials:

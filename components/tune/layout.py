@@ -51,6 +51,10 @@ class Layout:
         threads = {"nthread": self.threads} if self.threads else {}
         return self.settings.booster | threads | {"eta": self.space.eta}
 
+    def alone(self) -> "Layout":
+        """The same for a trial that has a machine of its own: it takes all threads of it."""
+        return replace(self, jobs=1, threads=int(self.settings.booster.get("nthread", 0)))
+
     def arena(self) -> Arena:
         """The matrices that all trials share."""
         bins = self.settings.booster["max_bin"]
@@ -93,13 +97,9 @@ def layout_of(train: Path, validation: Path, plan_path: Path, request: Request) 
 
 
 def one_trial(layout: Layout, parameters: Mapping[str, float]) -> Result:
-    """Train one candidate as the trials of a search are trained."""
-    limits = layout.limits(time.monotonic() + 1e9, Event())
-    return evaluate(
-        replace(layout, threads=0).arena(),
-        layout.booster | rounded(parameters, layout.space),
-        limits,
-    )
+    """Train one candidate as the trials of a search are trained, on a machine of its own."""
+    alone, limits = layout.alone(), layout.limits(time.monotonic() + 1e9, Event())
+    return evaluate(alone.arena(), alone.booster | rounded(parameters, layout.space), limits)
 
 
 def _settings(plan: FeaturePlan, rows: int, request: Request) -> Settings:

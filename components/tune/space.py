@@ -67,7 +67,7 @@ def space_for(rows: int, scale: float, fixed: Mapping[str, Any], ranked: bool = 
         "colsample_bytree": Range(0.3, 1.0),
         "colsample_bynode": Range(0.3, 1.0),
         "reg_lambda": Range(0.01, 50.0, log=True),
-        "reg_alpha": Range(1e-3 * scale, 10.0 * scale, log=True),
+        "reg_alpha": Range(_short(1e-3 * scale), _short(10.0 * scale), log=True),
     }
     if ranked:
         ranges["min_child_weight"] = Range(0.01, 10.0, log=True)
@@ -90,6 +90,11 @@ def draw(trial: Trial, space: Space) -> dict[str, float]:
 def rounded(values: Mapping[str, float], space: Space) -> dict[str, float]:
     """What a trial is trained with, of what was suggested."""
     return {
-        name: int(value) if space.ranges[name].whole else float(f"{value:.{DIGITS}g}")
+        name: int(value) if space.ranges[name].whole else _short(value)
         for name, value in values.items()
     }
+
+
+def _short(value: float) -> float:
+    """Of few digits; where the ends of a range are, too, nothing is rounded out of it."""
+    return float(f"{value:.{DIGITS}g}")

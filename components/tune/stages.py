@@ -133,6 +133,7 @@ def _fingerprint(layout: Layout, request: Request) -> str:
     digest = hashlib.sha256()
     ranges = {name: one.to_json() for name, one in space.ranges.items()}
     facts = [settings.booster, settings.rounds, ranges, space.eta, request.seed, xgb.__version__]
+    facts += [layout.folds.scheme, len(layout.searched)]
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
     for block in (fold.training, fold.held_out):
         for array in (block.matrix, block.y, block.weights):

@@ -23,9 +23,12 @@ from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
 from shipway.components.tune.choice import Finalist, smallest_of_the_best
 from shipway.components.tune.folds import Fold, folds_of
+from shipway.components.tune.journal import open_journal
+from shipway.components.tune.layout import layout_of
 from shipway.components.tune.logic import Tuned, tune
 from shipway.components.tune.request import Request
 from shipway.components.tune.search import open_study
+from shipway.components.tune.space import Space, rounded, space_for
 from shipway.components.tune.trials import Result
 
 FIXED = {"num_boost_round": 12.0, "early_stopping_rounds": 5.0, "eta": 0.3, "nthread": 1.0}
@@ -224,6 +227,35 @@ def test_another_table_starts_another_study(tmp_path: Path) -> None:
     place(tmp_path, "regression")
     run(here, replace(QUICK, trials=2))
     assert len(study_of(here)["trials"]) == 2
+
+
+def test_another_way_to_judge_starts_another_study(tmp_path: Path) -> None:
+    rows = table("binary", 5_200, 0)
+    late = rows["when"].to_numpy() >= 4_200
+    write_table(rows.filter(pa.array(~late)), tmp_path / "train")
+    write_table(rows.filter(pa.array(late)), tmp_path / "validation")
+    fit(tmp_path / "train", "label", tmp_path / "plan", tmp_path / "features.html")
+    for column in ("when", ""):  # the last fold in time is the given split
+        run(tmp_path, replace(QUICK, trials=1, time_column=column))
+    assert len(open_journal(tmp_path / "study.journal").get_all_studies()) == 2
+
+
+@pytest.mark.parametrize("given", [{}, {"nthread": 3.0}])
+def test_a_trial_with_a_machine_of_its_own_takes_all_threads_but_those_that_are_set(
+    tmp_path: Path, given: dict
+) -> None:
+    here = place(tmp_path)
+    tables = here / "train", here / "validation", here / "plan"
+    alone = layout_of(*tables, replace(QUICK, parameters=given, jobs=0)).alone()
+    assert alone.booster.get("nthread") == given.get("nthread")
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.98712345, 123_456.789])
+def test_rounding_takes_no_parameter_out_of_its_range(scale: float) -> None:
+    for name, one in space_for(300, scale, {}).ranges.items():
+        space = Space({name: one}, 0.1, 0.1)
+        ends = [rounded({name: end}, space)[name] for end in (one.low, one.high)]
+        assert ends == [one.low, one.high]
 
 
 def test_a_trial_that_was_running_is_not_counted(tmp_path: Path) -> None:
