@@ -6,13 +6,14 @@ from typing import Any
 
 from shipway.components.lib.decision import Rule, bound_rule
 from shipway.components.lib.errors import nearest
-from shipway.components.lib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
+from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.lib.task import TASKS
 
 MIN_ROWS = 30
 MIN_CLASS_ROWS = 5
 MIN_SLICE_ROWS = 50
-LINEAR_MARGIN = 0.05
+LINEAR_SHARE = 0.05
+LINEAR_MEASURES = {"rmse": ("r2", "mae")}  # where not the main metric
 STRETCH = 3.29 / 1.96
 
 
@@ -149,47 +150,49 @@ def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
 def linear_rule(evaluation: Mapping[str, Any]) -> Rule:
     """Whether the trees earn their keep: against a linear model on the same features and rows.
 
-    Better beyond chance passes. A tie, or a loss within the margin, is a warning: the simpler model
-    would do, but nobody is harmed by the trees. It fails where the whole interval of the loss lies
-    beyond the margin: a twentieth of the linear model's gain over the constant, or of the error
-    that it leaves where that is smaller (1 minus a metric of which higher is better). The first
-    keeps the margin small where there is little to gain, the second where little is left to err.
-    Of a regression RMSE and MAE must both say so: a model of the median is no worse for its RMSE.
+    It fails where the model surely loses more than a twentieth of what the linear model gains over
+    a constant: where the whole interval of the loss lies beyond that. The share is of the main
+    metric, but of a regression of R2, since squared errors add up as log losses do; and its MAE
+    must say so, too, as a model of the median is no worse for its squared errors. So a model that
+    is as good as right is not stopped by one that is nearer still, nor one that has little to gain
+    by a loss that is small beside that. Less than that is a warning, and so is a tie: the simpler
+    model would do, but nobody is harmed by the trees. Better beyond chance passes. A rule of a
+    file (`against: linear`, `end: low`) may ask for more.
     """
     name, main, rows = "better_than_linear", evaluation["main_metric"], evaluation["rows"]
-    gain = (evaluation.get("gains") or {}).get("linear", {}).get(main)
+    gains = (evaluation.get("gains") or {}).get("linear", {})
+    judged = LINEAR_MEASURES.get(main, (main,))
+    gain = gains.get(judged[0])
     if not gain or not _is_measured(gain):
         text = (
             "No linear model was fitted to compare with. Give the evaluation the training rows, "
             "and test rows of every class."
         )
         return Rule(name, "warn", text, bound="> 0", n=rows)
-    interval = (gain["low"], gain["high"])
-    linear = evaluation["baselines"]["linear"][main]
-    margin = _linear_margin(evaluation, main)
-    bound = f">= {-margin:.4g}"
-    said = f"Against a linear model ({main} {linear:.4g}) the model is"
-    size = f"by {abs(gain['value']):.4g} (gain {gain['low']:.4g} to {gain['high']:.4g})"
+    linear, margin = _linear_margin(evaluation, judged[0])
+    said = f"Against a linear model ({judged[0]} {linear:.4g}) the model is"
+    ends = f"(gain {gain['low']:.4g} to {gain['high']:.4g})"
+    size = f"by {abs(gain['value']):.4g} {ends}"
+    much = f"{LINEAR_SHARE:.0%} of what the linear model gains over a constant ({margin:.4g})"
     if gain["low"] > 0:
-        text = f"{said} better {size}."
-        return Rule(name, "pass", text, gain["value"], bound, "", rows, interval)
-    gains = evaluation["gains"]["linear"]
-    judged = [each for each in (main, "mae") if each in gains]  # only a regression has the other
-    if all(gains[each]["high"] < -_linear_margin(evaluation, each) for each in judged):
-        text = (
-            f"{said} surely worse, {size}, by more than {margin:.4g}. Look for a mistake in its "
-            "features or parameters, tune it, or serve the linear model."
+        verdict, text = "pass", f"{said} better {size}."
+    elif all(gains[each]["high"] < -_linear_margin(evaluation, each)[1] for each in judged):
+        verdict, text = "fail", f"{said} worse {size}: surely by more than {much}. "
+        text += (
+            "Look for a mistake in its features or parameters, tune it, or serve the linear one."
         )
-        return Rule(name, "fail", text, gain["value"], bound, "", rows, interval)
-    word = "a little worse" if gain["high"] < 0 else "not better beyond chance,"
-    text = f"{said} {word} {size}. Tune it, or bring columns in which more than sums matter."
-    return Rule(name, "warn", text, gain["value"], bound, "", rows, interval)
+    else:
+        how = f"worse {size}, but" if gain["high"] < 0 else f"not better beyond chance {ends}, and"
+        verdict, text = "warn", f"{said} {how} not surely worse by more than {much}. "
+        text += "Tune it, or bring columns in which more than sums matter."
+    interval = (gain["low"], gain["high"])
+    return Rule(name, verdict, text, gain["value"], f">= {-margin:.4g}", "", rows, interval)
 
 
-def _linear_margin(evaluation: Mapping[str, Any], name: str) -> float:
+def _linear_margin(evaluation: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """A metric of the linear model, and how much worse the model may surely be."""
     linear, constant = (evaluation["baselines"][other][name] for other in ("linear", "constant"))
-    left = 1 - linear if HIGHER_IS_BETTER[name] else linear
-    return LINEAR_MARGIN * float(min(abs(linear - constant), abs(left)))
+    return float(linear), LINEAR_SHARE * abs(linear - constant)
 
 
 def slice_rules(evaluation: Mapping[str, Any]) -> list[Rule]:

@@ -225,7 +225,7 @@ def linear(low: float, high: float, metric: str, scores: tuple[float, float]) ->
 def test_a_linear_model_stops_where_it_is_surely_better_by_more_than_the_margin(
     low: float, high: float, verdict: str
 ) -> None:
-    # It gains 0.25 and leaves 0.25: the margin is a twentieth of that.
+    # It gains 0.25: the margin is a twentieth of that.
     assert linear(low, high, "auc", (0.75, 0.5)).verdict == verdict
 
 
@@ -233,17 +233,44 @@ def test_a_linear_model_stops_where_it_is_surely_better_by_more_than_the_margin(
     ("metric", "scores", "margin"),
     [
         ("auc", (0.52, 0.5), 0.001),  # little to gain
-        ("auc", (0.99, 0.5), 0.0005),  # little left to err
-        ("rmse", (1_000.0, 4_000.0), 50.0),
-        ("rmse", (3_900.0, 4_000.0), 5.0),
+        ("auc", (0.99, 0.5), 0.0245),  # little left to err
+        ("log_loss", (0.03, 1.03), 0.05),
         ("log_loss", (0.4, 0.69), 0.0145),
     ],
 )
-def test_the_margin_is_a_twentieth_of_gain_or_error_whichever_is_smaller(
+def test_the_margin_is_a_twentieth_of_what_the_linear_model_gains(
     metric: str, scores: tuple[float, float], margin: float
 ) -> None:
     assert linear(-9 * margin, -1.01 * margin, metric, scores).verdict == "fail"
     assert linear(-9 * margin, -0.99 * margin, metric, scores).verdict == "warn"
+
+
+def sums(kind: str, rows: int, seed: int) -> pa.Table:
+    """A table on which a linear model is right: classes that sums tell apart, or a sum itself."""
+    draw = np.random.default_rng(seed)
+    columns: np.ndarray = draw.normal(size=(rows, {"a sum of many": 20}.get(kind, 3)))
+    label = columns.sum(axis=1)
+    if kind == "classes":
+        codes = draw.integers(0, 3, rows)
+        columns, label = columns + 2.0 * codes[:, None], np.array(["a", "b", "c"])[codes]
+    names = [f"x{index}" for index in range(columns.shape[1])]
+    return pa.table(dict(zip(names, columns.T, strict=True)) | {"label": label})
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "stops"),
+    [("classes", 300, False), ("a sum", 300, False), ("a sum of many", 1_000, True)],
+)
+def test_trees_on_a_linear_table_stop_only_where_they_lose_much(
+    kind: str, rows: int, stops: bool, tmp_path: Path
+) -> None:
+    model = build(tmp_path / "model", sums(kind, rows, 0))
+    where = evaluated(model, tmp_path / "judged", sums(kind, 100, 1))
+    verdict, decision = judged(model, where, tmp_path)
+    found = rules(decision, "better_than_linear")[0]
+    assert found.verdict == ("fail" if stops else "warn")
+    assert verdict == ("rejected" if stops else "blessed")
+    assert "what the linear model gains over a constant" in found.sentence
 
 
 @pytest.mark.parametrize(("absolute", "verdict"), [(-0.2, "fail"), (0.1, "warn")])
@@ -252,9 +279,9 @@ def test_a_model_of_the_median_is_not_stopped_by_the_error_of_the_mean(
 ) -> None:
     gains = {
         name: {"value": gain, "low": gain - 0.01, "high": gain + 0.01}
-        for name, gain in (("rmse", -0.3), ("mae", absolute))
+        for name, gain in (("r2", -0.3), ("mae", absolute))
     }
-    scores = {"linear": {"rmse": 2.0, "mae": 1.5}, "constant": {"rmse": 5.0, "mae": 4.0}}
+    scores = {"linear": {"r2": 0.8, "mae": 1.5}, "constant": {"r2": 0.0, "mae": 4.0}}
     evaluation = {"main_metric": "rmse", "rows": 100, "gains": {"linear": gains}}
     assert linear_rule(evaluation | {"baselines": scores}).verdict == verdict
 
