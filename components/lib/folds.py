@@ -23,21 +23,33 @@ def drawn_folds(plan: FeaturePlan, rows: Rows, folds: int, seed: int) -> Iterato
     Args:
         plan: knows the label, and the column of groups.
         rows: raw.
-        folds: how many; fewer where there are fewer groups.
+        folds: how many; fewer where there are fewer rows or groups.
         seed: of the draw.
 
     Yields:
         bool of shape (n,).
+
+    Raises:
+        DataError: there is one row, or one group.
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
     y = plan.target.encode(rows.column(plan.label))
-    groups = None
-    splitter = KFold(folds, shuffle=True, random_state=seed)
+    groups, apart = None, len(y)
     if plan.group_column:
         encoded = rows.column(plan.group_column).combine_chunks().dictionary_encode()
         groups = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        splitter = GroupKFold(min(folds, max(2, len(np.unique(groups)))))
+        apart = len(np.unique(groups))
+    if apart < 2:
+        what = f"one value of '{plan.group_column}'" if plan.group_column else "one row"
+        raise DataError(
+            f"There is {what} to train on, and folds need two. Bring more, or leave out tuning and "
+            "quality='best'."
+        )
+    folds = min(folds, apart)
+    splitter = KFold(folds, shuffle=True, random_state=seed)
+    if plan.group_column:
+        splitter = GroupKFold(folds)
     elif plan.target.classes and np.bincount(y).max() >= folds:
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for _, held in splitter.split(np.zeros(len(y)), y, groups):

@@ -16,6 +16,7 @@ import xgboost as xgb
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.fitting import fit_plan
+from shipway.components.lib.folds import drawn_folds
 from shipway.components.lib.losses import mean, row_losses, shown
 from shipway.components.lib.parameters import settings_for
 from shipway.components.lib.stored_table import StoredTable
@@ -304,6 +305,15 @@ def test_groups_never_straddle_folds() -> None:
     assert len(folds.folds) == 5
     for fold in folds.folds:
         assert not set.intersection(*where(fold, plan, "twin"))
+
+
+def test_few_rows_make_few_folds_and_one_row_or_group_none() -> None:
+    rows = table("binary", 40, 0)
+    for name, told in (("", "There is one row"), ("shop", "There is one value of 'shop'")):
+        plan = fit_plan(rows, "label", Target("binary", ["no", "yes"], "yes"), group_column=name)
+        assert len(list(drawn_folds(plan, rows.take([0, 1, 2]), 10, 0))) == 3
+        with pytest.raises(DataError, match=told):
+            list(drawn_folds(plan, rows.take([0]), 10, 0))
 
 
 def test_folds_in_time_are_judged_by_what_comes_later() -> None:
