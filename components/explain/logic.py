@@ -21,6 +21,7 @@ from shipway.components.lib.contributions import (
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.model_package import BOOSTER, ModelPackage, load_package
 from shipway.components.lib.private import private_columns
+from shipway.components.lib.response import Response
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.slices import choose_slices
 from shipway.components.lib.tables import read_table
@@ -96,6 +97,7 @@ def explain(
         "model_name": package.signature.name,
         "task": package.signature.task,
         "label": package.signature.label,
+        "link": Response.from_json(package.signature.response).link,
         "positive_class": package.signature.positive_class,
         "rows": len(found.rows),
         "base": float(found.base.mean()),
@@ -129,11 +131,17 @@ def _contributions(
     rows = np.sort(np.random.default_rng(seed).permutation(table.num_rows)[:count])
     table = table.take(pa.array(rows))
     matrix = scorer.plan.transform(table)
-    shares = feature_shares(package.booster, matrix, 0)
+    shares = _answering(package, feature_shares(package.booster, matrix, 0))
     if shares.ndim == 2:
         shares = shares[:, None, :]
     columns, base = by_column(shares, column_sums(scorer.plan))
     return Explained(rows, table, columns, base, names), matrix
+
+
+def _answering(package: ModelPackage, values: np.ndarray) -> np.ndarray:
+    """Of a value with an interval what is said of its median, as the endpoint explains it."""
+    levels = Response.from_json(package.signature.response).levels
+    return values[:, levels.index(0.5)] if levels else values
 
 
 def _slice(name: str, rows: np.ndarray, found: Explained, size: np.ndarray) -> dict[str, Any]:
@@ -171,7 +179,7 @@ def _interactions(package: ModelPackage, scorer: Scorer, matrix: np.ndarray) -> 
     weight = package.manifest["files"][BOOSTER]["bytes"] * width * 2
     count = int(np.clip(BYTES_OF_PAIRS // weight, MIN_PAIR_ROWS, MAX_PAIR_ROWS))
     some = matrix[:: max(1, len(matrix) // count)][:count]
-    values = column_interactions(package.booster, some, column_sums(plan))
+    values = _answering(package, column_interactions(package.booster, some, column_sums(plan)))
     strength = np.abs(values).mean(axis=tuple(range(values.ndim - 2)))
     alone = float(np.trace(strength))
     firsts, seconds = np.triu_indices(len(names), 1)

@@ -41,7 +41,7 @@ def summary(document: Mapping[str, Any]) -> list[str]:
 
 def _unit(document: Mapping[str, Any]) -> str:
     if document["task"] == "regression":
-        return f"of {document['label']}"
+        return f"{'in the logarithm ' * (document['link'] == 'log')}of {document['label']}"
     if document["task"] == "ranking":
         return "of the score"
     if document["task"] == "binary":

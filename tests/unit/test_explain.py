@@ -8,10 +8,12 @@ import pytest
 
 from shipway.components.explain.dependence import dependence
 from shipway.components.explain.logic import explain
+from shipway.components.features.logic import fit
 from shipway.components.lib.contributions import by_column, column_sums, feature_shares
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
+from shipway.components.train.logic import Request, train
 from tests.models import build, table
 
 
@@ -59,6 +61,30 @@ def test_every_task_is_explained(kind: str, models: dict[str, Path], tmp_path: P
     page = (tmp_path / "x.html").read_text()
     assert "TreeSHAP" in page
     assert "In words" in page
+
+
+@pytest.mark.parametrize(
+    ("objective", "unit"), [("poisson", "in the logarithm of label"), ("quantile", "of label")]
+)
+def test_contributions_are_of_the_value_and_in_its_unit(
+    objective: str, unit: str, tmp_path: Path
+) -> None:
+    for part, seed in (("train", 1), ("validation", 2)):
+        rows = table(600, seed, "regression")
+        label = pa.array(np.maximum(rows["label"].to_numpy(), 0))
+        write_table(rows.set_column(3, "label", label), tmp_path / part)
+    fit(tmp_path / "train", "label", tmp_path / "plan", tmp_path / "features.html")
+    given = {"num_boost_round": 30.0, "eta": 0.3, "nthread": 1.0}
+    paths = (tmp_path / name for name in ("train", "validation", "plan", "model", "page"))
+    train(*paths, Request("prices", given, objective=objective))
+    explain(tmp_path / "model", tmp_path / "validation", tmp_path / "x.json", tmp_path / "x.html")
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert f" {unit} on average" in found["summary"][0]
+    scorer = Scorer((package := load_package(tmp_path / "model")).booster, package.signature)
+    margins = scorer.margins(scorer.plan.transform(table(600, 2, "regression")))
+    median = margins[:, 1] if objective == "quantile" else margins
+    pushed = sum(part["mean"] * part["n"] for part in found["slices"]) / 600
+    assert found["base"] + pushed == pytest.approx(median.mean(), abs=1e-3)
 
 
 def test_the_same_seed_explains_alike(models: dict[str, Path], tmp_path: Path) -> None:
