@@ -163,12 +163,18 @@ def _worst(gaps: Sequence[dict[str, Any]]) -> dict[str, Any]:
         old = kept.get("difference")
         if old is None or abs(gap["difference"]["value"]) > abs(old["value"]):
             kept["difference"] = gap["difference"] | {"group": gap["group"], "n": gap["n"]}
-        # A ratio of 1.5 is as far from equal as one of 2/3.
-        if "ratio" in gap:
-            ends = gap["ratio"]
-            if ends["value"] > 1:
-                turned = (1 / ends["value"], 1 / ends["high"], 1 / ends["low"])
-                ends = dict(zip(("value", "low", "high"), turned, strict=True))
-            if "ratio" not in kept or ends["value"] < kept["ratio"]["value"]:
-                kept["ratio"] = ends | {"group": gap["group"], "n": gap["n"]}
+        ends = _ratio(gap)
+        if ends and ("ratio" not in kept or ends["value"] < kept["ratio"]["value"]):
+            kept["ratio"] = ends | {"group": gap["group"], "n": gap["n"]}
     return worst
+
+
+def _ratio(gap: dict[str, Any]) -> dict[str, float | None] | None:
+    """The smaller rate over the larger: a ratio of 1.5 is as far from equal as one of 2/3."""
+    ends = gap.get("ratio")
+    if ends is None:  # a rate of nothing is as far as can be, and leaves no interval to go by
+        apart = gap["rate"] in RATES and gap["difference"]["value"] != 0
+        return {"value": 0.0, "low": None, "high": None} if apart else None
+    if ends["value"] <= 1:
+        return dict(ends)
+    return {"value": 1 / ends["value"], "low": 1 / ends["high"], "high": 1 / ends["low"]}

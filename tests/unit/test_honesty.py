@@ -1,5 +1,6 @@
 """What an honest evaluation must show: each case plants a truth and asks whether it is told."""
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -221,6 +222,17 @@ def test_a_planted_bias_is_told_with_its_size(gap: float, tmp_path: Path) -> Non
     assert not gaps["group=c", "selection_rate"]["judged"] or (group == "c").sum() >= 30
     if gap:
         assert found["worst"]["selection_rate"]["difference"]["group"] == "group=b"
+
+
+@pytest.mark.parametrize("nobody", ["b", "a"])
+def test_a_group_of_which_nobody_is_picked_is_the_worst(nobody: str, tmp_path: Path) -> None:
+    group = np.repeat(["a", "b", "c"], [500, 400, 300])
+    y, picked = np.tile([0, 1], 600), (np.arange(1_200) % 4 < 2) & (group != nobody)
+    write_table(pa.table({"group": group, "label": y}), tmp_path / "test")
+    (found,) = fairness(tmp_path / "test", "label", ["group"], held(y, picked.astype(float)), [])
+    assert found["reference"] == "group=a"
+    assert found["worst"]["selection_rate"]["ratio"]["value"] == 0.0
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_group_of_few_rows_is_shown_and_not_judged(tmp_path: Path) -> None:
