@@ -1,5 +1,6 @@
 """What a model costs: bytes, trees, and the time of a single row in this process."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,14 +24,13 @@ def cost(package: ModelPackage, scorer: Scorer) -> dict[str, Any]:
         latency_ms_p50 and latency_ms_p95 of single rows.
     """
     files, booster = package.manifest["files"], package.booster
-    classes = len(package.signature.classes) if package.signature.task == "multiclass" else 1
-    rounds = booster.num_boosted_rounds()
+    held = json.loads(booster.save_config())["learner"]["gradient_booster"]
     median, slow = _latency(package, scorer, package.golden.get("rows") or [])
     return {
         "bytes": files[BOOSTER]["bytes"],
         "package_bytes": sum(entry["bytes"] for entry in files.values()),
-        "rounds": rounds,
-        "trees": rounds * classes,
+        "rounds": booster.num_boosted_rounds(),
+        "trees": int(held["gbtree_model_param"]["num_trees"]),
         "features": len(scorer.plan.feature_names),
         "latency_ms_p50": median,
         "latency_ms_p95": slow,

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shipway.components.evaluate.cost import cost
 from shipway.components.evaluate.learning import learning_curve
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
@@ -170,6 +171,12 @@ def test_a_model_under_constraints_has_a_learning_curve(made, tmp_path, constrai
     package = load_package(tmp_path / "model")
     held = score_held_out(package, tmp_path / "validation")
     assert len(learning_curve(package, features, y, plan.transform(test), held)["points"]) == 3
+
+
+def test_the_trees_of_every_quantile_are_counted(made, tmp_path) -> None:
+    scorer = made(objective="quantile")
+    package = load_package(tmp_path / "model")
+    assert cost(package, scorer)["trees"] == len(package.booster.get_dump())
 
 
 @pytest.mark.parametrize("objective", ["absolute", "quantile"])
