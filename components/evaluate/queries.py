@@ -143,7 +143,7 @@ def _by_size(found: Ranks, asked: np.ndarray) -> list[dict[str, Any]]:
 
 def _mean(values: np.ndarray) -> dict[str, float]:
     mean = float(values.mean())
-    wide = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    wide = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 1.0
     return {"value": mean, "low": max(0.0, mean - wide), "high": min(1.0, mean + wide)}
 
 

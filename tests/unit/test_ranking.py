@@ -12,7 +12,7 @@ import pytest
 
 from shipway.components.bless.logic import bless
 from shipway.components.evaluate.logic import evaluate
-from shipway.components.evaluate.queries import as_shown
+from shipway.components.evaluate.queries import as_shown, query_views
 from shipway.components.evaluate.samples import sample_rows
 from shipway.components.explain.logic import explain
 from shipway.components.features.logic import fit
@@ -276,6 +276,16 @@ def test_samples_take_all_rows_of_a_query_or_none(tmp_path: Path) -> None:
     counts = {q: table["search"].to_pylist().count(q) for q in set(some["search"].to_pylist())}
     assert sum(counts.values()) == some.num_rows
     assert 600 < some.num_rows < 1_500
+
+
+def test_one_query_is_sure_of_nothing(tmp_path: Path) -> None:
+    write_table(pa.table({"search": ["one"] * 30, "grade": [1] + [0] * 29}), tmp_path / "test")
+    y = with_queries(np.array([1] + [0] * 29), np.zeros(30))
+    said = Prediction(values=np.arange(30.0))
+    (alone,) = query_views(tmp_path / "test", HeldOut(Target("ranking"), y, said, {}, "search"))[
+        "by_size"
+    ]
+    assert (alone["low"], alone["high"]) == (0.0, 1.0)
 
 
 def test_fairness_is_about_who_is_shown_first() -> None:
