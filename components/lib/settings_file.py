@@ -42,7 +42,12 @@ def _text(parameter: str, uri: str) -> str:
     if len(found) != 1:
         raise ConfigurationError(f"{parameter} '{uri}' names {len(found)} files; name one.")
     with open_binary(found[0]) as file:
-        return file.read(MAX_BYTES).decode("utf-8", errors="replace")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ConfigurationError(
+            f"{parameter} '{uri}' is larger than {MAX_BYTES:,} bytes; name a file of settings."
+        )
+    return content.decode("utf-8", errors="replace")
 
 
 def check_keys(where: str, value: Any, known: Sequence[str]) -> None:

@@ -155,6 +155,8 @@ def _evidence(
             found[part] = f"evaluation, {part} ({sha256_of(files['evaluation'])[:12]})"
     if "linear" not in evaluation.get("baselines", {}):
         found.pop("baselines", None)
+    if not (evaluation.get("regions") or {}).get("proposed"):
+        found.pop("regions", None)
     found["model"] = found["plan"] = f"model package ({digest[:12]})"
     if dataset.get("sha256"):
         found["dataset"] = f"dataset ({str(dataset['sha256'])[:12]})"

@@ -87,6 +87,16 @@ def test_controls_are_mapped_to_artifacts_or_not_evidenced(
     assert with_owner["MAP 1.1"]["evidence"] == "owner's file"
 
 
+def test_a_search_that_too_few_rows_allowed_evidences_nothing(
+    run: dict[str, Path], tmp_path: Path
+) -> None:
+    few = json.loads(run["evaluation"].read_text()) | {"regions": {"proposed": 0, "found": []}}
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    card = write(run, tmp_path, evaluation=tmp_path / "few.json")
+    (row,) = [row for row in card["controls"] if row["control"] == "MEASURE 2.5"]
+    assert (row["evidence"], row["lacking"]) == (NOT_EVIDENCED, "regions")
+
+
 def test_what_is_empty_evidences_nothing() -> None:
     assert all(row["evidence"] == NOT_EVIDENCED for row in mapped({}))
     numbers = [(control.framework, control.number) for control in CONTROLS]
@@ -157,3 +167,9 @@ def test_an_owners_file_is_read_where_it_lies(tmp_path: Path) -> None:
     assert found["owner"] == ["Ada Lovelace"]
     assert len(found["intended_use"]) == 2
     assert read_owner("") == {}
+
+
+def test_a_file_is_not_read_in_part(tmp_path: Path) -> None:
+    (tmp_path / "owner.yaml").write_text(OWNER + "# and more\n" * 100_000)
+    with pytest.raises(ConfigurationError, match="larger than 1,048,576 bytes"):
+        read_owner(str(tmp_path / "owner.yaml"))
