@@ -1,5 +1,6 @@
 """Small models made by the functions of training, and real model servers that answer for them."""
 
+import functools
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ from shipway.components.lib.model_package import write_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import to_rows
+from tests.forking import Forked, Forking
 
 ROWS = 400
 START_SECONDS = 60
@@ -136,7 +138,7 @@ def train_on(
 class Served:
     """A running model server."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     url: str
     log: list[str]
     client: httpx.Client = field(repr=False)
@@ -168,9 +170,24 @@ PREDICTOR = (
     "import runpy, sys; sys.modules['sklearn'] = None; "
     "runpy.run_module('shipway.components.predictor', run_name='__main__', alter_sys=True)"
 )
+IMPORTS = """
+import sys
+sys.modules["sklearn"] = None
+sys.argv[1:] = ["--configure_logging", "false"]
+import shipway.components.predictor.loading
+from shipway.components.predictor.sdk import import_sdk
+import_sdk()
+import shipway.components.predictor.server
+"""
 
 
-def start_server(*flags: object, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
+@functools.cache
+def forking() -> Forking:
+    return Forking(IMPORTS)
+
+
+def start_process(*flags: object, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
+    """A server in an interpreter of its own, as a pod starts it."""
     command = [sys.executable, "-c", PREDICTOR, *map(str, flags)]
     return subprocess.Popen(
         command,
@@ -188,9 +205,11 @@ def run_server(
 ) -> Iterator[Served]:
     """Run a server on a free port until the block ends, and end it as Kubernetes would."""
     began = time.monotonic()
-    place = ["--http_port", 0] if listener is None else ["--http_fd", listener]
-    inherited = () if listener is None else (listener,)
-    process = start_server("--model_dir", path, *place, *flags, pass_fds=inherited)
+    if listener is None:
+        process = forking().start(PREDICTOR, "--model_dir", path, "--http_port", 0, *flags)
+    else:
+        place = ["--http_fd", listener]
+        process = start_process("--model_dir", path, *place, *flags, pass_fds=(listener,))
     log: list[str] = []
     lines = threading.Thread(target=lambda: log.extend(process.stdout), daemon=True)
     lines.start()
@@ -223,12 +242,12 @@ def _await_ready(process, log, client, deadline) -> str:
 
 def run_refused(*flags: object) -> tuple[int, str]:
     """Start a server that must not come up: its exit status and what it said."""
-    process = start_server(*flags)
+    process = forking().start(PREDICTOR, *flags)
     try:
-        text, _ = process.communicate(timeout=START_SECONDS)
+        text = process.read(timeout=START_SECONDS)
     finally:
         process.kill()
-    return process.returncode, text
+    return process.wait(), text
 
 
 @pytest.fixture(scope="session")
@@ -240,6 +259,13 @@ def models(tmp_path_factory) -> dict[str, Trained]:
 @pytest.fixture(scope="session")
 def binary(models) -> Trained:
     return models["binary"]
+
+
+@pytest.fixture(scope="session")
+def whole(binary) -> list[dict]:
+    """Two rows with nothing missing."""
+    full = [row for row in binary.rows if None not in row.values()]
+    return full[:2]
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ class Callers:
 def test_releases_lose_no_request_of_callers_on_new_and_on_kept_connections(released, models):
     served = [released.live().digest]
     with Callers(released.live().v1_url, models["binary"].rows[:1]) as callers:
-        for _ in range(3):
+        for _ in range(2):
             before = released.live()
             record = released.deploy(released.other())
             assert released.answering() == before.digest
@@ -169,7 +169,7 @@ def test_releases_lose_no_request_of_callers_on_new_and_on_kept_connections(rele
             assert champion.history[0]["version"] == before.version
     for came in callers.outcomes.values():
         assert set(came) == set(served), came
-        assert came.total() > 300
+        assert came.total() > 200
 
 
 def test_a_server_that_does_not_hand_over_its_port_is_named(released):
