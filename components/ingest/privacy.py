@@ -136,7 +136,8 @@ class Guard:
             ConfigurationError: a policy does not suit a column's type, or there is no key.
         """
         guard = cls(schema)
-        for place, one in enumerate(schema):
+        fields = []
+        for one in schema:
             policy = policies.get(one.name)
             kind = one.type
             if policy and policy.action not in ("keep", "drop"):
@@ -146,7 +147,8 @@ class Guard:
             changed = pa.field(one.name, kind)
             if hidden and one.name != label:
                 changed = mark_private(changed)
-            guard.schema = guard.schema.set(place, changed)
+            fields.append(changed)
+        guard.schema = pa.schema(fields, schema.metadata)
         return guard
 
     def apply(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
