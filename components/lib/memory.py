@@ -1,7 +1,11 @@
 """How much memory this process may use."""
 
+import ctypes
 import os
+from contextlib import suppress
 from pathlib import Path
+
+import pyarrow as pa
 
 SHARE = 0.5  # of the memory, that the rows of one training may take
 BYTES_A_CELL = 4 + 5.2  # float32, and the quantised matrix where cells are missing
@@ -29,3 +33,10 @@ def memory_limit(limits: tuple[Path, ...] = LIMITS) -> int:
 def rows_that_fit(features: int) -> int:
     """How many rows of so many features may be trained on in memory."""
     return int(SHARE * memory_limit() / (BYTES_A_CELL * max(1, features)))
+
+
+def give_back() -> None:
+    """Give memory that nothing holds back to the system: allocators keep what a table took."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # the C library is not glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -144,7 +144,7 @@ class FoldStatistics:
         counts, sums = (by_place[0] for by_place in self._by_place)
         others = counts - self._counts[: self._folds]
         means = (sums - self._sums[: self._folds]) / np.maximum(others, 1)[:, None]
-        return np.where(others[:, None] > 0, means, sums / max(counts, 1))
+        return np.asarray(np.where(others[:, None] > 0, means, sums / max(counts, 1)))
 
 
 def category_codes(

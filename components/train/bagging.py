@@ -8,11 +8,8 @@ member, as it stops a model that is alone. L. Breiman, "Bagging predictors", Mac
 
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +18,12 @@ import xgboost as xgb
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
-from shipway.components.lib.memory import rows_that_fit
 from shipway.components.lib.objectives import check_labels, from_margin, to_margin
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.boosting import learn
-from shipway.components.train.matrices import training_matrix
+from shipway.components.train.matrices import matrices, room, rows_for_cuts, stands_on_disk
 
 FOLDS, FOLDS_OF_SMALL = 5, 10
 _log = logging.getLogger(__name__)
@@ -80,16 +76,17 @@ def bag(
     """
     members: list[xgb.Booster] = []
     curves: Rounds = {}
-    with _room((rows.num_rows, len(plan.feature_names)), settings.external) as room:
-        known = _rows(plan, rows, plan.transform_training(rows, room), settings)
-        given = _rows(plan, held_out, matrix, settings)
-        for inside, outside in _folds(plan, rows, held_out, time_column, settings):
-            judge = given if outside is None else known.take(outside)
-            member, losses = _member(plan, known, inside, judge, settings, len(members))
-            members.append(member)
-            name = "validation" if outside is None else f"held out, fold {len(members)}"
-            curves[name] = losses
-            _log.info("fold %d: %d rounds", len(members), member.num_boosted_rounds())
+    shape = rows.num_rows, len(plan.feature_names)
+    space = room(shape, stands_on_disk(settings.external, shape))
+    known = _rows(plan, rows, plan.transform_training(rows, space), settings)
+    given = _rows(plan, held_out, matrix, settings)
+    for inside, outside in _folds(plan, rows, held_out, time_column, settings):
+        judge = given if outside is None else known.take(outside)
+        member, losses = _member(plan, known, inside, judge, settings, len(members))
+        members.append(member)
+        name = "validation" if outside is None else f"held out, fold {len(members)}"
+        curves[name] = losses
+        _log.info("fold %d: %d rounds", len(members), member.num_boosted_rounds())
     return merged(members), curves
 
 
@@ -108,21 +105,15 @@ def _member(
     number: int,
 ) -> tuple[xgb.Booster, list[float]]:
     """A booster of some rows, and the loss by round of those that stopped it."""
-    names, bins = safe_names(plan), settings.booster["max_bin"]
-    weights = None if known.weights is None else known.weights[inside]
-    with training_matrix(
-        lambda out: np.take(known.matrix, inside, axis=0, out=out),
-        (len(inside), len(names)),
-        known.y[inside],
-        weights,
-        names,
-        bins,
-        settings.external,
-    ) as training:
-        held = xgb.QuantileDMatrix(
-            judge.matrix, judge.y, weight=judge.weights, feature_names=names, ref=training,
-            max_bin=bins,
-        )  # fmt: skip
+    on_disk = isinstance(known.matrix, np.memmap)
+    with matrices(safe_names(plan), settings.booster["max_bin"], on_disk) as make:
+        training = make.training(
+            lambda out: np.take(known.matrix, inside, axis=0, out=out),
+            known.y[inside],
+            None if known.weights is None else known.weights[inside],
+            rows_for_cuts(len(inside)),
+        )
+        held = make.held_out(judge.matrix, judge.y, judge.weights, training)
         seed = settings.booster["seed"] + number
         member, losses = learn(settings.booster | {"seed": seed}, training, held, settings)
         del training, held  # before the files that they stand in
@@ -191,13 +182,3 @@ def _folds(
     count = FOLDS_OF_SMALL if small else FOLDS
     for held in drawn_folds(plan, rows, count, settings.booster["seed"]):
         yield np.flatnonzero(~held), np.flatnonzero(held)
-
-
-@contextmanager
-def _room(shape: tuple[int, int], external: bool | None) -> Iterator[np.ndarray]:
-    """Where the model's rows of training are kept: in memory, or on disk where they exceed it."""
-    if external is False or (external is None and shape[0] <= rows_that_fit(shape[1])):
-        yield np.empty(shape, dtype=np.float32)
-        return
-    with tempfile.TemporaryDirectory(prefix="shipway-bag-") as scratch:
-        yield np.memmap(Path(scratch) / "rows", dtype=np.float32, mode="w+", shape=shape)

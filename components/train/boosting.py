@@ -14,7 +14,7 @@ from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.checkpoint import Checkpoints, Recorder, joined, stopping_after
-from shipway.components.train.matrices import training_matrix
+from shipway.components.train.matrices import matrices, rows_for_cuts, stands_on_disk
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,13 @@ def boost(
         y, held_y, matrix = y[mine], held_y[held], matrix[held]
         weights = None if weights is None else weights[mine]
         held_weights = None if held_weights is None else held_weights[held]
-    with training_matrix(
-        lambda out: plan.transform_training(rows, out, mine),
-        (len(y), len(safe)),
-        y,
-        weights,
-        safe,
-        bins,
-        settings.external,
-    ) as training:
-        validation = xgb.QuantileDMatrix(
-            matrix, held_y, weight=held_weights, feature_names=safe, ref=training, max_bin=bins
+    on_disk = stands_on_disk(settings.external, (len(y), len(safe)))
+    cut_rows = rows_for_cuts(rows.num_rows)  # the same of each worker: they agree on the cuts
+    with matrices(safe, bins, on_disk) as make:
+        training = make.training(
+            lambda out: plan.transform_training(rows, out, mine), y, weights, cut_rows
         )
+        validation = make.held_out(matrix, held_y, held_weights, training)
         best, losses = learn(settings.booster, training, validation, settings, kept)
         del training, validation  # before the files that they stand in
     return best, losses

@@ -6,7 +6,7 @@ import numpy as np
 
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.scoring import Prediction
+from shipway.components.lib.scoring import CHUNK, Prediction
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.tables import to_rows
 
@@ -39,17 +39,25 @@ def golden_rows(
     # The server refuses what training never saw missing, so such rows prove nothing.
     widths = [len(column.outputs) for column in plan.columns]
     required = np.repeat([not column.nullable for column in plan.columns], widths)
-    missing = np.isnan(matrix[:, : sum(widths)])
+    nulls = _lacking(matrix, np.ones(sum(widths), dtype=bool))
     order = np.argsort(score, kind="stable")
-    order = order[~missing[:, required].any(axis=1)[order]]
+    order = order[~_lacking(matrix, required)[order]]
     if not len(order):
         raise DataError(
             "Every validation row lacks a value that no training row lacks, so that none can prove "
             "an endpoint. Split otherwise: the rows differ too much."
         )
-    nulls = missing.any(axis=1)
     chosen = set(_spread(order, ROWS - WITH_NULLS)) | set(_spread(order[nulls[order]], WITH_NULLS))
     return to_rows(table.take(sorted(chosen), [column.name for column in plan.columns]))
+
+
+def _lacking(matrix: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Whether each row lacks one of some features, told in pieces: rows may stand on disk."""
+    found = np.empty(len(matrix), dtype=bool)
+    for start in range(0, len(matrix), CHUNK):
+        piece = slice(start, start + CHUNK)
+        found[piece] = np.isnan(matrix[piece, : len(places)][:, places]).any(axis=1)
+    return found
 
 
 def _spread(order: np.ndarray, count: int) -> list[int]:

@@ -15,6 +15,7 @@ from shipway.components.lib.constraints import Constraints, constraint_parameter
 from shipway.components.lib.devices import chosen_device
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.memory import give_back
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.parameters import Settings, settings_for
@@ -28,6 +29,7 @@ from shipway.components.train.baseline import baseline_of
 from shipway.components.train.boosting import boost
 from shipway.components.train.checkpoint import Checkpoints, address_for, fingerprint
 from shipway.components.train.golden import golden_rows
+from shipway.components.train.matrices import room, stands_on_disk
 from shipway.components.train.page import write_page
 from shipway.components.train.queries import boost_queries, check_ranking
 from shipway.components.train.threshold import best_threshold, check_rule, rule_of
@@ -110,7 +112,9 @@ def train(
         check_ranking(request.workers)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = labels_of(plan, held_out)
-    matrix = plan.transform(held_out)
+    width = len(plan.feature_names)
+    on_disk = stands_on_disk(settings.external, (rows.num_rows, width))
+    matrix = plan.transform(held_out, room((held_out.num_rows, width), on_disk))
     places = {"train": str(train_path), "validation": str(validation_path), "plan": str(plan_path)}
     places |= {"model": str(model_path)} | request.uris
     inputs = [train_path, validation_path, plan_path]
@@ -118,7 +122,9 @@ def train(
         address_for(places["model"], request.model_name),
         lambda: fingerprint(inputs, settings, request.workers),
     )
+    give_back()
     booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
+    give_back()
     signature, margins = _settled(plan, booster, matrix, y, settings.response, request)
     scorer = Scorer(booster, signature)
     prediction = scorer.score_margins(margins)

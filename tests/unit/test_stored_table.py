@@ -8,7 +8,7 @@ from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.labels import infer_task
 from shipway.components.lib.memory import memory_limit
 from shipway.components.lib.stored_table import StoredTable
-from shipway.components.train.matrices import training_matrix
+from shipway.components.train.matrices import matrices
 
 ROWS = 3_000
 
@@ -91,16 +91,18 @@ def test_rows_on_disk_train_as_well_as_rows_in_memory(tmp_path, monkeypatch) -> 
     losses = {}
     for external in (False, True):
         names = [f"f{index}" for index in range(4)]
-        given = (fill, features.shape, y, weights, names, 64, external, 900)
-        with training_matrix(*given) as matrix:
-            assert isinstance(matrix, xgb.ExtMemQuantileDMatrix) == external
+        with matrices(names, 64, external, 900) as make:
+            matrix = make.training(fill, y, weights)
+            held_out = make.held_out(features[::2], y[::2], weights[::2], matrix)
+            for made in (matrix, held_out):
+                assert isinstance(made, xgb.ExtMemQuantileDMatrix) == external
             assert any(tmp_path.iterdir()) == external
             history: dict = {}
             parameters = {"objective": "binary:logistic", "max_bin": 64, "nthread": 1}
-            xgb.train(
-                parameters, matrix, 20, [(matrix, "t")], evals_result=history, verbose_eval=False
-            )
-            del matrix
+            pairs = [(matrix, "t"), (held_out, "v")]
+            xgb.train(parameters, matrix, 20, pairs, evals_result=history, verbose_eval=False)
+            del matrix, held_out, made, pairs
+        assert history["v"]["logloss"][-1] == pytest.approx(history["t"]["logloss"][-1], rel=0.1)
         losses[external] = history["t"]["logloss"][-1]
     assert losses[True] == pytest.approx(losses[False], rel=0.02)
     assert list(tmp_path.iterdir()) == []
