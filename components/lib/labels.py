@@ -21,15 +21,22 @@ def encode_labels(target: Target, labels: pa.ChunkedArray | pa.Array) -> np.ndar
         float32 values of a number, else int32 codes into the classes; shape (n,).
 
     Raises:
-        DataError: a label is missing, or is a class that training did not have.
+        DataError: a label is missing or not finite, or is a class that training did not have.
     """
     if labels.null_count:
         raise DataError(
             f"{labels.null_count:,} labels are missing; drop those rows before this step."
         )
     if target.kind.numeric:
-        values = pc.cast(labels, pa.float64()).to_numpy()
-        return np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            values = pc.cast(labels, pa.float64()).to_numpy().astype(np.float32)
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            raise DataError(
+                f"{len(wrong):,} of {len(values):,} labels are not finite or beyond 3.4e38 (first: "
+                f"row {wrong[0] + 1:,}); drop those rows, or bring the label in a larger unit."
+            )
+        return np.asarray(values)
     codes = pc.index_in(_comparable(labels), _comparable(pa.array(target.classes)))
     if codes.null_count:
         unknown = labels.filter(pc.is_null(codes))[0].as_py()

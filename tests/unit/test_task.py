@@ -56,3 +56,9 @@ def test_labels_become_codes_or_values() -> None:
         target.encode(pa.array(["Perhaps"]))
     with pytest.raises(DataError, match="missing"):
         target.encode(pa.array(["Yes", None]))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1e39])
+def test_a_label_that_no_float_holds_is_told_with_its_row(wrong: float) -> None:
+    with pytest.raises(DataError, match=r"1 of 3 labels .* \(first: row 2\)"):
+        Target("regression").encode(pa.array([1.0, wrong, 2.0]))
