@@ -5,8 +5,11 @@ costs a few passes over the rows. A measure that is undefined returns NaN.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+
+from shipway.components.lib.means import Mean
 
 Measure = Callable[[np.ndarray], float]
 
@@ -29,13 +32,13 @@ def binary(y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict
     ranked = {
         "auc": area_under_roc(truth, score),
         "average_precision": _average_precision(truth, score),
-        "log_loss": _mean(loss),
-        "brier": _mean((score - truth) ** 2),
+        "log_loss": Mean(loss),
+        "brier": Mean((score - truth) ** 2),
     }
     calibration = _calibration_error(truth, score, equal_mass_bins(score))
     return {
         **{name: _on(known, measure) for name, measure in ranked.items()},
-        "accuracy": _mean((labels == y).astype(np.float64)),
+        "accuracy": Mean(labels == y),
         **_of_positives(y == 1, labels == 1),
         "ece": _on(known, calibration),
     }
@@ -50,8 +53,8 @@ def multiclass(y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> 
     chosen = held[np.arange(len(codes)), codes]
     sure, right = held.max(axis=1), (held.argmax(axis=1) == codes).astype(np.float64)
     return {
-        "log_loss": _on(known, _mean(-np.log(np.clip(chosen, SMALLEST, None)))),
-        "accuracy": _mean((labels == y).astype(np.float64)),
+        "log_loss": _on(known, Mean(-np.log(np.clip(chosen, SMALLEST, None)))),
+        "accuracy": Mean(labels == y),
         "macro_f1": _macro_f1(y, labels, classes),
         "auc_ovr": _on(known, _mean_area(codes, probabilities[known])),
         # Of the class that is likeliest, as the probability of an answer is read.
@@ -76,14 +79,13 @@ def regression(
     """
     truth = np.asarray(y, dtype=np.float64)
     error = np.asarray(values, dtype=np.float64) - truth
-    squared = _mean(error**2)
     nowhere_zero = len(truth) > 0 and bool(np.all(truth != 0))
     share = np.abs(error / truth) if nowhere_zero else np.full(len(truth), np.nan)
     return {
-        "rmse": lambda weights: float(np.sqrt(squared(weights))),
-        "mae": _mean(np.abs(error)),
+        "rmse": Mean(error**2, root=True),
+        "mae": Mean(np.abs(error)),
         "r2": lambda weights: _explained(weights, truth, error),
-        "mape": _mean(share),
+        "mape": Mean(share),
         **_of_interval(truth, interval, coverage),
     }
 
@@ -105,9 +107,9 @@ def _of_interval(
     below = np.where(truth < low, (1 - tail) * (low - truth), tail * (truth - low))
     above = np.where(truth > high, (1 - tail) * (truth - high), tail * (high - truth))
     return {
-        "interval_coverage": _mean(((low <= truth) & (truth <= high)).astype(np.float64)),
-        "interval_width": _mean(high - low),
-        "pinball_loss": _mean((below + above) / 2),
+        "interval_coverage": Mean((low <= truth) & (truth <= high)),
+        "interval_width": Mean(high - low),
+        "pinball_loss": Mean((below + above) / 2),
     }
 
 
@@ -177,8 +179,8 @@ def _of_positives(truth: np.ndarray, said: np.ndarray) -> dict[str, Measure]:
     hit = (truth & said).astype(np.float64)
     real, told = truth.astype(np.float64), said.astype(np.float64)
     return {
-        "precision": lambda weights: _ratio(_total(weights, hit), _total(weights, told)),
-        "recall": lambda weights: _ratio(_total(weights, hit), _total(weights, real)),
+        "precision": Mean(truth[said], said),
+        "recall": Mean(said[truth], truth),
         "f1": lambda weights: _ratio(
             2 * _total(weights, hit), _total(weights, told) + _total(weights, real)
         ),
@@ -220,10 +222,6 @@ def _explained(weights: np.ndarray, truth: np.ndarray, error: np.ndarray) -> flo
     return 1 - _ratio(_total(weights, error**2), _total(weights, spread**2))
 
 
-def _mean(values: np.ndarray) -> Measure:
-    return lambda weights: _ratio(_total(weights, values), weights.sum())
-
-
 def _total(weights: np.ndarray, values: np.ndarray) -> float:
     """The weighted sum, without BLAS: its threads cost milliseconds where cores are shared."""
     return float((weights * values).sum())
@@ -239,4 +237,8 @@ def _undefined(weights: np.ndarray) -> float:
 
 def _on(rows: np.ndarray, measure: Measure) -> Measure:
     """The measure on some of the rows only."""
-    return measure if rows.all() else lambda weights: measure(weights[rows])
+    if rows.all():
+        return measure
+    if isinstance(measure, Mean):
+        return replace(measure, rows=rows)
+    return lambda weights: measure(weights[rows])

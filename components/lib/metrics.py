@@ -1,8 +1,9 @@
 """What a model is measured by: metrics of each task, with intervals.
 
 Each metric is a function of row weights: weights of one give its value, Poisson weights give its
-bootstrap distribution. So a value and its interval cannot come from two formulas. The tests hold
-the formulas against scikit-learn, which is too slow for hundreds of rounds.
+bootstrap distribution. So a value and its interval cannot come from two formulas. A mean over rows
+has an interval of its own (`lib/means.py`), which holds the truth more surely. The tests hold the
+formulas against scikit-learn, which is too slow for hundreds of rounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,8 @@ import numpy as np
 
 from shipway.components.lib.delong import area_interval
 from shipway.components.lib.errors import ConfigurationError, nearest
+from shipway.components.lib.means import Mean, mean_difference, mean_interval
 from shipway.components.lib.measures import Measure, binary, multiclass, regression
-from shipway.components.lib.proportions import share
 from shipway.components.lib.queries import relevance_of, units_of
 from shipway.components.lib.ranks import ranking
 from shipway.components.lib.task import TASKS, Target
@@ -74,14 +75,12 @@ def bootstrap_intervals(
     seed: int = 0,
     level: float = LEVEL,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals by the Poisson bootstrap over rows.
+    """Intervals of metrics: means by Hall, shares by Wilson (`lib/means.py`), AUC by DeLong.
 
-    But AUC by DeLong (`lib/delong.py`), and the coverage of intervals as a share: resampling rows
-    that are all covered says that no other could be.
-
-    Poisson(1) weights stand for drawing rows with replacement (Chamandy et al., Estimating
-    Uncertainty for Massive Data Streams, 2012). The interval is widened to hold the value itself:
-    resampling adds noise, which only ever raises a calibration error.
+    All others are percentiles of the Poisson bootstrap over rows, or queries: Poisson(1) weights
+    stand for drawing them with replacement (Chamandy et al., Estimating Uncertainty for Massive
+    Data Streams, 2012). Such an interval is widened to hold the value itself: resampling adds
+    noise, which only ever raises a calibration error.
 
     Args:
         target: the task and its classes.
@@ -106,10 +105,11 @@ def bootstrap_intervals(
         area = area_interval(y[known], prediction.probabilities[known, 1], level)
         if area is not None:
             intervals["auc"] = area[1:]
-    covered = measures.pop("interval_coverage", None)
-    if covered is not None and np.isfinite(value := covered(np.ones(len(y)))):
-        found_share = share(round(value * len(y)), len(y), level)
-        intervals["interval_coverage"] = (found_share.low, found_share.high)
+    for name, measure in list(measures.items()):
+        if isinstance(measure, Mean):
+            del measures[name]
+            if (ends := mean_interval(measure, level)) is not None:
+                intervals[name] = ends
     if not measures:
         return intervals
     draws = _resample(list(measures.values()), y, _rounds(target, y, rounds), seed)
@@ -134,7 +134,8 @@ def paired_difference(
 ) -> Interval | None:
     """How much better a candidate is than another model on the same rows, with its interval.
 
-    Both are measured under the same bootstrap weights, so that what is hard for both cancels out.
+    Of means the difference is taken row by row; else both are measured under the same bootstrap
+    weights. Either way what is hard for both cancels out.
 
     Returns:
         The improvement, positive where the candidate is better (a drop of an error is positive), or
@@ -144,12 +145,7 @@ def paired_difference(
         ConfigurationError: `name` is no metric of the task.
     """
     pair = [_chosen(_measures(target, y, each), [name])[name] for each in (candidate, other)]
-    draws = _resample(pair, y, _rounds(target, y, rounds), seed)
-    sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
-    ones = np.ones(len(y))
-    return _interval(
-        sign * (pair[0](ones) - pair[1](ones)), sign * (draws[:, 0] - draws[:, 1]), level
-    )
+    return _differences([(name, *pair)], target, y, rounds, seed, level)[0]
 
 
 def paired_differences(
@@ -167,26 +163,49 @@ def paired_differences(
     Returns:
         By other model and metric; what is undefined is absent.
     """
-    models = {"": candidate, **others}
-    measures = {name: _measures(target, y, each) for name, each in models.items()}
-    names = METRIC_NAMES[target.task]
-    flat = [measures[model][name] for model in models for name in names]
-    draws = _resample(flat, y, _rounds(target, y, rounds), seed)
-    ones = np.ones(len(y))
-    values = np.array([measure(ones) for measure in flat]).reshape(len(models), len(names))
-    draws = draws.reshape(len(draws), len(models), len(names))
+    mine = _measures(target, y, candidate)
+    theirs = {model: _measures(target, y, each) for model, each in others.items()}
+    keys = [(model, name) for model in others for name in METRIC_NAMES[target.task]]
+    pairs = [(name, mine[name], theirs[model][name]) for model, name in keys]
     found: dict[str, dict[str, Interval]] = {}
-    for row, model in enumerate(models):
-        for column, name in enumerate(names) if model else ():
-            sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
-            gain = _interval(
-                sign * (values[0, column] - values[row, column]),
-                sign * (draws[:, 0, column] - draws[:, row, column]),
-                level,
-            )
-            if gain is not None:
-                found.setdefault(model, {})[name] = gain
+    gains = _differences(pairs, target, y, rounds, seed, level)
+    for (model, name), gain in zip(keys, gains, strict=True):
+        if gain is not None:
+            found.setdefault(model, {})[name] = gain
     return found
+
+
+def _differences(
+    pairs: Sequence[tuple[str, Measure, Measure]],
+    target: Target,
+    y: np.ndarray,
+    rounds: int,
+    seed: int,
+    level: float,
+) -> list[Interval | None]:
+    """The improvement of the first measure of each pair over the second; None where undefined."""
+    found = [_of_means(pair, level) for pair in pairs]
+    rest = [place for place, gain in enumerate(found) if gain is None]
+    resampled = list(dict.fromkeys(measure for place in rest for measure in pairs[place][1:]))
+    draws = _resample(resampled, y, _rounds(target, y, rounds), seed) if rest else np.zeros(0)
+    column = {measure: index for index, measure in enumerate(resampled)}
+    ones = np.ones(len(y))
+    for place in rest:
+        name, one, other = pairs[place]
+        sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
+        gaps = draws[:, column[one]] - draws[:, column[other]]
+        found[place] = _interval(sign * (one(ones) - other(ones)), sign * gaps, level)
+    return found
+
+
+def _of_means(pair: tuple[str, Measure, Measure], level: float) -> Interval | None:
+    """The improvement where both measures are means of the same rows."""
+    name, one, other = pair
+    if not (isinstance(one, Mean) and isinstance(other, Mean)):
+        return None
+    first, second = (one, other) if HIGHER_IS_BETTER[name] else (other, one)
+    gain = mean_difference(first, second, level)
+    return None if gain is None else Interval(*gain)
 
 
 def metric_draws(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shipway.components.lib.means import Mean
 from shipway.components.lib.measures import Measure
 
 DEPTH = 10
@@ -108,15 +109,7 @@ def ranking(y: np.ndarray, scores: np.ndarray) -> dict[str, Measure]:
     asked = found.relevant > 0
     rows = found.first[asked]
 
-    def mean(values: np.ndarray) -> Measure:
-        def measure(weights: np.ndarray) -> float:
-            mine = weights[rows]
-            whole = float(mine.sum())
-            return float((mine * values).sum() / whole) if whole > 0 else float("nan")
-
-        return measure
-
-    return {name: mean(values[asked]) for name, values in found.values.items()}
+    return {name: Mean(values[asked], rows) for name, values in found.values.items()}
 
 
 def query_losses(y: np.ndarray, scores: np.ndarray) -> np.ndarray:

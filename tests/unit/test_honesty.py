@@ -71,30 +71,43 @@ def test_intervals_of_auc_hold_the_truth_at_their_rate(rows: int, shift: float) 
     assert_rate(hits, f"AUC of {rows} rows by DeLong")
 
 
-def test_bootstrap_intervals_hold_the_truth_at_their_rate() -> None:
-    _, p, _ = coin(400_000)
+@pytest.mark.parametrize(("rows", "sharp", "short"), [(400, 1.0, 0.0), (100, 0.1, 0.03)])
+def test_intervals_of_a_mean_hold_the_truth_at_their_rate(
+    rows: int, sharp: float, short: float
+) -> None:
+    """Probabilities that are right; the sharp ones are nearly sure, so that few rows cost much."""
+
+    def drawn(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        draw = np.random.default_rng(seed)
+        p = draw.beta(sharp, sharp, rows).clip(0.001, 0.999)
+        return (draw.random(rows) < p).astype(np.int32), p
+
+    _, p = drawn(1_000_000, 0)
     truth = float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
     hits = 0
     for seed in range(SIMULATIONS):
-        y, p, _ = coin(400, seed + 1)
-        found = bootstrap_intervals(BINARY, y, held(y, p).prediction, ["log_loss"], seed=seed)
-        hits += found["log_loss"][0] <= truth <= found["log_loss"][1]
-    assert_rate(hits, "log loss of 400 rows by bootstrap", 0.01)
+        y, p = drawn(rows, seed + 1)
+        found = bootstrap_intervals(BINARY, y, held(y, p).prediction, ["log_loss"])["log_loss"]
+        hits += found[0] <= truth <= found[1]
+    assert_rate(hits, f"log loss of {rows} rows", short)
 
 
-def test_differences_of_two_models_hold_the_truth_at_their_rate() -> None:
-    """Absolute errors of one normal deviate and of 1.1, on the same rows."""
-    truth, hits = 0.1 * np.sqrt(2 / np.pi), 0
+@pytest.mark.parametrize(
+    ("metric", "rows", "truth"), [("mae", 300, 0.1 * np.sqrt(2 / np.pi)), ("rmse", 150, 0.1)]
+)
+def test_differences_of_two_models_hold_the_truth_at_their_rate(
+    metric: str, rows: int, truth: float
+) -> None:
+    """Normal errors of a deviation of 1 and of 1.1, on the same rows."""
+    hits = 0
     for seed in range(SIMULATIONS):
         draw = np.random.default_rng(seed)
-        y = draw.normal(size=300)
-        worse = Prediction(
-            values=y + 0.8 * 1.1 * y + np.sqrt(1 - 0.64) * 1.1 * draw.normal(size=300)
-        )
-        found = paired_difference(NUMBER, y, Prediction(values=np.zeros(300)), worse, "mae")
+        y, other = draw.normal(size=rows), draw.normal(size=rows)
+        worse = Prediction(values=y + 1.1 * (0.8 * y + 0.6 * other))
+        found = paired_difference(NUMBER, y, Prediction(values=np.zeros(rows)), worse, metric)
         assert found is not None
         hits += found.low <= truth <= found.high
-    assert_rate(hits, "paired difference of 300 rows by bootstrap", 0.015)
+    assert_rate(hits, f"paired difference of {metric} of {rows} rows")
 
 
 def test_intervals_of_slices_hold_the_truth_at_their_rate() -> None:
@@ -113,7 +126,7 @@ def test_intervals_of_slices_hold_the_truth_at_their_rate() -> None:
         flat = held(label, np.full(450, 0.4)).prediction
         part = measure_slices([Slice("part", inside)], scored, flat)[0]
         hits["area"] += part["interval"][0] <= area <= part["interval"][1]
-    assert_rate(hits["deviation"], "RMSE of a slice of 150 rows by bootstrap", 0.025)
+    assert_rate(hits["deviation"], "RMSE of a slice of 150 rows")
     assert_rate(hits["area"], "AUC of a slice of 150 rows by DeLong")
 
 
@@ -130,14 +143,16 @@ def test_the_interval_of_a_coverage_holds_the_truth_at_its_rate() -> None:
 
 
 def test_intervals_of_shares_and_their_gaps_hold_the_truth_at_their_rate() -> None:
+    """Of shares as they come: a rate for one of them depends on how it falls between counts."""
     draw = np.random.default_rng(0)
     shares = gaps = ratios = 0
     for _ in range(SIMULATIONS):
-        one, other = share(draw.binomial(60, 0.3), 60), share(draw.binomial(90, 0.5), 90)
-        shares += one.low <= 0.3 <= one.high
-        gaps += difference(one, other)[1] <= -0.2 <= difference(one, other)[2]
+        p, q = draw.uniform(0.1, 0.9, 2)
+        one, other = share(draw.binomial(60, p), 60), share(draw.binomial(90, q), 90)
+        shares += one.low <= p <= one.high
+        gaps += difference(one, other)[1] <= p - q <= difference(one, other)[2]
         found = ratio(one, other)
-        ratios += found is not None and found[1] <= 0.6 <= found[2]
+        ratios += found is not None and found[1] <= p / q <= found[2]
     for hits, what in ((shares, "share"), (gaps, "difference"), (ratios, "ratio")):
         assert_rate(hits, f"{what} of 60 and 90 rows")
 
