@@ -16,6 +16,7 @@ import numpy as np
 import xgboost as xgb
 
 from shipway.components.lib.constraints import safe_names
+from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
 from shipway.components.lib.objectives import check_labels, from_margin, to_margin
@@ -72,7 +73,8 @@ def bag(
         The merged booster, and the loss by round of the rows that each member was stopped by.
 
     Raises:
-        DataError: labels or weights do not fit, or the time column is not there.
+        DataError: labels or weights do not fit, the label varies in no fold, or the time column is
+            not there.
     """
     members: list[xgb.Booster] = []
     curves: Rounds = {}
@@ -81,12 +83,22 @@ def bag(
     known = _rows(plan, rows, plan.transform_training(rows, space), settings)
     given = _rows(plan, held_out, matrix, settings)
     for inside, outside in _folds(plan, rows, held_out, time_column, settings):
+        if (
+            np.ptp(known.y[inside]) == 0
+        ):  # what is certain of one answer would draw all others to it
+            _log.warning("a fold is left out: its label does not vary")
+            continue
         judge = given if outside is None else known.take(outside)
         member, losses = _member(plan, known, inside, judge, settings, len(members))
         members.append(member)
         name = "validation" if outside is None else f"held out, fold {len(members)}"
         curves[name] = losses
         _log.info("fold %d: %d rounds", len(members), member.num_boosted_rounds())
+    if not members:
+        raise DataError(
+            f"The label '{plan.label}' varies in no fold of the training rows, so that there is no "
+            "bag of them. Use quality='standard', or bring rows of more groups."
+        )
     return merged(members), curves
 
 

@@ -191,6 +191,20 @@ def test_members_are_stopped_by_rows_of_their_own(
             assert when[inside].max() < when[outside].min()
 
 
+def test_a_fold_without_one_of_the_classes_is_left_out(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    rare = pa.array(["yes"] + ["no"] * (StoredTable(here / "train").num_rows - 1))
+    rows = read_table(here / "train")
+    write_table(rows.set_column(5, "label", rare), here / "train")
+    fit(here / "train", "label", here / "plan", here / "features.html")
+    run(here, "best")
+    package = load_package(here / "best")
+    assert "A bag of 9" in (here / "best.html").read_text(encoding="utf-8")
+    scorer = Scorer(package.booster, package.signature)
+    said = scorer.margins(scorer.plan.transform(read_table(here / "validation")))
+    assert -8 < np.median(said) < -3  # about one in 400, and not one in a million
+
+
 def test_fast_takes_larger_steps_and_what_is_set_stands() -> None:
     target = Target("regression")
     fast, standard = (
