@@ -1,7 +1,10 @@
+import tempfile
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xgboost as xgb
 
 from shipway.components.lib import stored_table, tables
 from shipway.components.lib.fitting import fit_plan
@@ -54,6 +57,16 @@ def test_a_table_on_disk_gives_the_plan_and_the_bits_of_one_in_memory(stored) ->
     )
 
 
+def test_statistics_of_a_number_have_the_same_bits_in_pieces(tmp_path, monkeypatch) -> None:
+    table = shops().select(["shop", "x"])
+    plan = fit_plan(table, "x", infer_task(table["x"]))
+    assert [column.kind for column in plan.columns] == ["category_many"]
+    tables.write_table(table, tmp_path / "table")
+    monkeypatch.setattr(stored_table, "BLOCK_CELLS", 130)
+    pieces = plan.transform_training(StoredTable(tmp_path / "table"))
+    assert pieces.tobytes() == plan.transform_training(table).tobytes()
+
+
 def test_neighbouring_columns_are_read_at_once(tmp_path, monkeypatch) -> None:
     reads = []
     read = stored_table.read_batches
@@ -74,10 +87,6 @@ def test_statistics_alone_are_whole_on_disk_too(stored, tmp_path) -> None:
 
 
 def test_rows_on_disk_train_as_well_as_rows_in_memory(tmp_path, monkeypatch) -> None:
-    import tempfile
-
-    import xgboost as xgb
-
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     draw = np.random.default_rng(1)
     features = draw.normal(size=(5_000, 4)).astype(np.float32)
@@ -106,6 +115,25 @@ def test_rows_on_disk_train_as_well_as_rows_in_memory(tmp_path, monkeypatch) -> 
         losses[external] = history["t"]["logloss"][-1]
     assert losses[True] == pytest.approx(losses[False], rel=0.02)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_cuts_of_a_sample_are_as_good_as_those_of_all_rows(external) -> None:
+    draw = np.random.default_rng(2)
+    features = draw.lognormal(size=(20_000, 3)).astype(np.float32)
+    features[::7, 0] = np.nan
+    y = (features[:, 1] * features[:, 2] > 1).astype(np.int32)
+    losses = []
+    for cut_rows in (None, 5_000):
+        with matrices(["a", "b", "c"], 64, external, 7_000) as make:
+            matrix = make.training(lambda out: features, y, None, cut_rows)
+            history: dict = {}
+            parameters = {"objective": "binary:logistic", "max_bin": 64, "nthread": 1}
+            pairs = [(matrix, "t")]
+            xgb.train(parameters, matrix, 20, pairs, evals_result=history, verbose_eval=False)
+            del matrix, pairs
+        losses.append(history["t"]["logloss"][-1])
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.03)
 
 
 def test_the_memory_limit_is_the_least_of_those_that_hold(tmp_path) -> None:
