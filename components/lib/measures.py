@@ -29,7 +29,7 @@ def binary(y: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict
     truth = (y[known] == 1).astype(np.float64)
     score = np.asarray(probabilities[known, 1], dtype=np.float64)
     loss = -np.log(np.clip(np.where(truth > 0, score, 1 - score), SMALLEST, None))
-    ranked = {
+    ranked: dict[str, Measure] = {
         "auc": area_under_roc(truth, score),
         "average_precision": _average_precision(truth, score),
         "log_loss": Mean(loss),

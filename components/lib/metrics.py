@@ -144,8 +144,8 @@ def paired_difference(
     Raises:
         ConfigurationError: `name` is no metric of the task.
     """
-    pair = [_chosen(_measures(target, y, each), [name])[name] for each in (candidate, other)]
-    return _differences([(name, *pair)], target, y, rounds, seed, level)[0]
+    mine, theirs = (_chosen(_measures(target, y, each), [name]) for each in (candidate, other))
+    return _differences([(name, mine[name], theirs[name])], target, y, rounds, seed, level)[0]
 
 
 def paired_differences(
