@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.columns import encode_column, numbers
-from shipway.components.lib.encoders import EPOCH_DAY, ColumnPlan
+from shipway.components.lib.encoders import ColumnPlan, days_of
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.kinds import is_moment, is_number, is_text
 from shipway.components.lib.orders import order_of
@@ -118,7 +118,7 @@ def _moment(raw: Raw, wish: Asked) -> ColumnPlan:
             f"features_uri: the reference '{wish.reference}' of column '{raw.name}' is neither a "
             "column of dates nor a day in ISO 8601, such as 2024-01-31."
         )
-    origin = [] if day is None else [day.toordinal() - EPOCH_DAY + day.hour / 24]
+    origin = [] if day is None else [days_of(day)]
     asked = (*(wish.parts or PARTS), *(["age"] * bool(wish.reference)))
 
     def plan(parts: Sequence[str]) -> ColumnPlan:

@@ -83,7 +83,8 @@ def _boolean(value: Any) -> Sequence[float]:
     return (parse_boolean(value),) if isinstance(value, str) else (float(value),)
 
 
-def _days(moment: datetime.datetime) -> float:
+def days_of(moment: datetime.datetime) -> float:
+    """Days since 1970, with their parts."""
     seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
     return moment.toordinal() - EPOCH_DAY + seconds / 86_400
 
@@ -94,7 +95,7 @@ _PARTS: dict[str, Callable[[datetime.datetime], float]] = {
     "day": lambda moment: moment.day,
     "weekday": lambda moment: moment.weekday(),
     "hour": lambda moment: moment.hour + moment.minute / 60,
-    "days": _days,
+    "days": days_of,
 }
 _CYCLES = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 DATE_PARTS = (*_PARTS, *(f"{part}.{wave}" for part in _CYCLES for wave in ("sin", "cos")))
@@ -104,7 +105,7 @@ CLOCK_PARTS = ("minutes", "sin", "cos")
 def _part(name: str, origin: Sequence[float]) -> Callable[[datetime.datetime], float]:
     if name == "age":
         start = origin[0] if origin else 0.0
-        return lambda moment: _days(moment) - start
+        return lambda moment: days_of(moment) - start
     part, _, wave = name.partition(".")
     read = _PARTS[part]
     if not wave:

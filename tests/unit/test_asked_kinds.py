@@ -173,6 +173,13 @@ def test_numbers_that_are_categories_have_no_order_of_their_own() -> None:
     assert row({"zone": 20.0}) == row({"zone": 20}) and row({"zone": 7}) == row({"zone": 8})
 
 
+def test_an_age_is_measured_from_the_minute_of_its_reference() -> None:
+    table = pa.table({"at": ["2024-01-31T12:45:00", "2024-02-01T12:30:00"], "label": [1.5, 2.5]})
+    plan = planned(table, "columns:\n  at: {kind: date, reference: '2024-01-31T12:30:00'}\n")
+    ages = plan.transform(table)[:, plan.feature_names.index("at.age")]
+    assert ages.tolist() == pytest.approx([15 / 1_440, 1])
+
+
 def test_a_reviewed_schema_makes_categories_of_whole_numbers_alone(tmp_path: Path) -> None:
     tag = 'annotation { tag: "shipway.kind=category" }'
     text = "".join(f'feature {{ name: "{name}" {tag} }}\n' for name in ("zone", "half"))
