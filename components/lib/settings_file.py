@@ -11,6 +11,17 @@ from shipway.components.lib.storage import list_objects, open_binary
 MAX_BYTES = 1 << 20
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without a key that stands twice: of two lists of rules the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"'{name}' stands twice,{node.start_mark}. Write it once.")
+        return super().construct_mapping(node, deep)
+
+
 def read_settings(parameter: str, uri: str, known: Sequence[str]) -> Mapping[str, Any]:
     """Read a file of settings; nothing where none is named.
 
@@ -20,14 +31,14 @@ def read_settings(parameter: str, uri: str, known: Sequence[str]) -> Mapping[str
         known: the keys that it may have; the first is what it begins with.
 
     Raises:
-        ConfigurationError: it is no YAML, no mapping, or has another key.
+        ConfigurationError: it is no YAML, no mapping, or has another key, or one twice.
         DataError: the file cannot be read.
     """
     if not uri.strip():
         return {}
     text = uri if "\n" in uri.strip() else _text(parameter, uri)
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         told = " ".join(str(error).split())
         raise ConfigurationError(f"{parameter} is no YAML: {told}") from error

@@ -150,6 +150,7 @@ def test_evidence_of_another_model_is_refused(run: dict[str, Path], tmp_path: Pa
     [
         ("owner: [\n x\n", "no YAML"),
         ("- a\n- b\n", "no mapping"),
+        ("owner: Ada\nowner: Bob\n", "'owner' stands twice"),
         ("ownr: Ada\nusers: all\n", "Did you mean 'owner'"),
         ("owner: 3\nusers: all\n", "write text"),
         ("owner: ''\nusers: all\n", "write text"),
