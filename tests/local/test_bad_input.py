@@ -74,18 +74,20 @@ def test_one_class_with_a_single_row_is_named(shell, make_table) -> None:
     assert "'rare'" in shell.screen
 
 
-def test_a_column_of_nulls_is_dropped_with_a_reason(shell, make_table, free_port: int) -> None:
-    rows = [line.split(",") for line in GOOD.splitlines()]
-    text = "".join(
-        ",".join([*row[:2], "empty" if index == 0 else "", row[2]]) + "\n"
-        for index, row in enumerate(rows)
-    )
+# The one whole run of the fast tests: by a strategy by name, too.
+def test_a_column_of_nulls_is_dropped_with_a_reason(shell, tmp_path: Path, free_port: int) -> None:
+    header, *rows = write_sample(tmp_path, 3_000, 0, False, False).read_text().splitlines()
+    table = tmp_path / "nulls.csv"
+    table.write_text("\n".join([f"{header},empty", *(f"{row}," for row in rows)]) + "\n")
     run = shell.run(
-        data_uri=str(make_table("nulls.csv", text)),
-        label="y",
+        data_uri=str(table),
+        label="churned",
         model_name="m",
         endpoint_port=free_port,
+        split_strategy="hash",
     )
+    assert [step.name for step in run.failed + run.stopped_by] == []
+    assert run.endpoint
     page = run.reports["fit-features"].read_text()
     assert "empty" in page
     assert "missing" in page

@@ -65,6 +65,7 @@ def test_telco_churn(shell, shared_data: Path, free_port: int) -> None:
     assert set(answer["probabilities"]) == {"No", "Yes"}
 
 
+@pytest.mark.slow
 def test_penguins(shell, shared_data: Path, free_port: int) -> None:
     table = shared_data / "penguins" / "penguins.csv"
     run = shell.run(**settings(table, "species", free_port))
@@ -105,10 +106,3 @@ def test_a_leak_stops_the_run_before_training(shell, shared_data: Path, free_por
     assert states["fit-features"] == states["train-model"] == "skipped"
     assert "'tips'" in shell.screen
     assert "exclude_columns" in shell.screen
-
-
-@pytest.mark.slow
-def test_a_strategy_by_name(shell, shared_data: Path, free_port: int) -> None:
-    table = shared_data / "penguins" / "penguins.csv"
-    run = shell.run(**settings(table, "species", free_port, split_strategy="hash"))
-    assert_live(run, "multiclass")
