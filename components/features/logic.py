@@ -123,7 +123,7 @@ def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Revie
                 WORDS[column.kind],
                 column.reason,
                 ", ".join(column.outputs[:SHOWN]) + (" ..." if len(column.outputs) > SHOWN else ""),
-                f"{table.column(column.name).null_count / table.num_rows:.1%}",
+                f"{table.null_count(column.name) / table.num_rows:.1%}",
                 PRIVATE if column.name in hidden else _seen(column),
             ]
             for column in plan.columns

@@ -4,6 +4,7 @@ It has what fitting, encoding and training need of an Arrow table, for tables be
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ class StoredTable:
         self.schema = read_schema(path)
         self._path = path
         self._parts = sorted(Path(path).glob("*.parquet"))
-        self.num_rows = sum(pq.read_metadata(part).num_rows for part in self._parts)
+        self._footers = [pq.read_metadata(part) for part in self._parts]
+        self.num_rows = sum(footer.num_rows for footer in self._footers)
         self._held: dict[str, pa.ChunkedArray] = {}
 
     @property
@@ -57,6 +59,22 @@ class StoredTable:
             table = pa.Table.from_batches(batches, schema)
             self._held = {one: table.column(one) for one in names}
         return self._held[name]
+
+    def null_count(self, name: str) -> int:
+        """How many cells of a column are missing: from the footers, where these tell."""
+        place, count = self._places[name], 0
+        for footer in self._footers:
+            for group in range(footer.num_row_groups):
+                found = footer.row_group(group).column(place).statistics
+                if found is None or not found.has_null_count:
+                    return int(self.column(name).null_count)
+                count += found.null_count
+        return count
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        schema = self._footers[0].schema
+        return {schema.column(place).path: place for place in range(len(schema))}
 
     def blocks(self, names: Sequence[str], part: slice = slice(None)) -> Iterator[pa.Table]:
         """Some rows of some columns, in order and in bounded pieces.

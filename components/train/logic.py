@@ -137,6 +137,7 @@ def train(
         "training_rows": float(rows.num_rows),
     }
     facts |= {"members": float(len(curves))} if request.quality == "best" else {}
+    give_back()
     write_page(report_path, plan, settings, curves, booster, metrics | facts, signature, cpu_reason)
     digest = write_package(
         model_path,

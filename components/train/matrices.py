@@ -131,7 +131,6 @@ class Matrices:
         if cut_rows is not None:
             drawn = np.unique(np.random.default_rng(0).integers(0, len(y), cut_rows))
             cuts = self._in_memory(features[drawn], None, _some(weights, drawn), None)
-            give_back()
         return self._matrix("training", features, y, weights, cuts)
 
     def held_out(
@@ -157,7 +156,9 @@ class Matrices:
         folder = self._folder / name
         folder.mkdir()
         batches = Batches(features, y, weights, self._names, folder, self._batch_rows)
-        return xgb.ExtMemQuantileDMatrix(batches, max_bin=self._bins, ref=cuts)
+        made = xgb.ExtMemQuantileDMatrix(batches, max_bin=self._bins, ref=cuts)
+        give_back()
+        return made
 
     def _in_memory(
         self,

@@ -22,6 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shipway.components.lib.parts import ROW_GROUP
+
 FLOATS, CATEGORIES = 26, (8, 50, 300, 2_000)
 BLOCK = 250_000
 WAYS = ("expert", "in memory", "on disk")
@@ -46,7 +48,8 @@ def write(folder: Path, rows: int, seed: int) -> None:
         for size, code in zip(CATEGORIES, codes, strict=True):
             columns[f"c{size}"] = pa.array([f"v{i}" for i in range(size)]).take(pa.array(code))
         columns["label"] = pa.array(np.where(score + draw.normal(size=count) > 0, "yes", "no"))
-        pq.write_table(pa.table(columns), folder / f"part-{part:05d}.parquet", compression="zstd")
+        file = folder / f"part-{part:05d}.parquet"
+        pq.write_table(pa.table(columns), file, ROW_GROUP, compression="zstd")
 
 
 def run(way: str, folder: Path, rounds: int) -> dict[str, float]:

@@ -67,6 +67,17 @@ def test_statistics_of_a_number_have_the_same_bits_in_pieces(tmp_path, monkeypat
     assert pieces.tobytes() == plan.transform_training(table).tobytes()
 
 
+@pytest.mark.parametrize("footers_tell", [False, True])
+def test_missing_cells_are_counted(tmp_path, footers_tell) -> None:
+    for part in (0, 1):
+        path = tmp_path / f"part-{part}.parquet"
+        pq.write_table(shops()[part * 900 :], path, 400, write_statistics=footers_tell)
+    stored = StoredTable(tmp_path)
+    for name in stored.column_names:
+        assert stored.null_count(name) == stored.column(name).null_count
+    assert stored.null_count("shop") > 500
+
+
 def test_neighbouring_columns_are_read_at_once(tmp_path, monkeypatch) -> None:
     reads = []
     read = stored_table.read_batches
