@@ -1,11 +1,11 @@
-"""Interactions found by need: features of two numbers that make validation rows less wrong.
+"""Interactions found by need: features of two numbers that make rows less wrong.
 
-Training rows name the candidates: one half teaches a booster, and on what it leaves over in the
-other half, candidates compete with the features that there are. Validation rows then confirm them,
-the best first, each beside those that were confirmed before, by boosters of two seeds with and
-without it. It is taken where the loss of each falls by a share worth having, and that of the two
-together further than chance would have it, given how many are tried (Bonferroni). The first that
-fails ends the search, so that a table that needs none costs little time.
+Each half of the training rows teaches a booster, which the other half judges. On what they leave
+over, candidates compete with the features that there are. The best are then tried, one after
+another, beside those taken before. One is taken where boosters that have it lose less by a share
+worth having, and further than chance would have it, given of how many it was chosen (Bonferroni),
+on the training rows, each judged by the booster that it did not teach; and where validation rows
+confirm it. Two failures end the search, so that a table that needs none costs little time.
 """
 
 import logging
@@ -33,13 +33,13 @@ from shipway.components.lib.stored_table import StoredTable
 
 MIN_ROWS = 500  # of validation
 NUMBERS = 6  # columns that may take part: those that matter most
-TRIED = 4
+TRIED, MISSES = 4, 2  # candidates, the best first; failures that end the search
 FEW = 0.01  # of the rows, whose gains are cut to those of the others: no few rows decide
 TINY = 1e-300
 CHANCE = 0.05  # that noise is taken for an interaction
 WORTH = 0.002  # of the loss
-BOOSTERS = 2
-ROUNDS, DEPTH = 30, 4  # of the boosters in which candidates compete
+CONFIRMED = NormalDist().inv_cdf(0.95)  # standard errors, on validation rows
+ROUNDS, COMPETING = 30, {"max_depth": 4, "colsample_bytree": 1.0}  # where candidates compete
 _log = logging.getLogger(__name__)
 
 
@@ -68,67 +68,97 @@ def _confirmed(
     sample: Sample, plan: FeaturePlan, pairs: list[tuple[str, str]]
 ) -> list[Interaction]:
     taken: list[Interaction] = []
-    training, held_out = sample.training, sample.held_out
-    judge = _Judge(sample, training, held_out)
-    for candidate in _candidates(sample, plan, pairs):
-        wide = _Judge(
-            sample, _widened(plan, training, [candidate]), _widened(plan, held_out, [candidate])
-        )
-        verdict = _verdict(judge, wide)
+    judge, missed = _Judge(sample, sample.training, sample.held_out), 0
+    candidates, tried = _candidates(judge, plan, pairs)
+    for candidate in candidates:
+        parts = (_widened(plan, part, [candidate]) for part in (judge.training, judge.held_out))
+        wide = _Judge(sample, *parts)
+        verdict = _verdict(judge, wide, tried)
         _log.info("%s: %s", candidate.name, verdict or "not needed")
-        if not verdict:
+        if verdict:
+            taken.append(replace(candidate, reason=verdict))
+            judge = wide
+            continue
+        missed += 1
+        if missed == MISSES:
             break
-        taken.append(replace(candidate, reason=verdict))
-        judge, training, held_out = wide, wide.training, wide.held_out
     return taken
 
 
 class _Judge:
-    """What boosters of some features say of validation rows, one a seed, as they are asked."""
+    """What boosters of some features say. Each half of the training rows teaches one, when asked.
+
+    Attributes:
+        training: rows that teach the booster of their half and judge that of the other.
+        held_out: rows that judge both together.
+    """
 
     def __init__(self, sample: Sample, training: Part, held_out: Part) -> None:
-        self.training, self.held_out = training, held_out
-        self._sample = sample
-        self._margins: list[np.ndarray] = []
+        self.sample, self.training, self.held_out = sample, training, held_out
+        self.halves = [training.half(0), training.half(1)]
+        self._boosters: dict[int, xgb.Booster] = {}
 
-    def losses(self, number: int) -> np.ndarray:
-        """The losses of rows by the booster of one seed."""
-        while len(self._margins) <= number:
-            booster = self._sample.learnt(self.training, self.held_out, len(self._margins))
-            self._margins.append(margins_of(booster, self.held_out))
-        return self._sample.losses(self._margins[number], self.held_out)
+    def booster(self, side: int) -> xgb.Booster:
+        """The one that a half judges: the other half taught it."""
+        if side not in self._boosters:
+            learnt = self.sample.learnt(self.halves[1 - side], self.halves[side], side)
+            self._boosters[side] = learnt
+        return self._boosters[side]
 
-    def losses_of_all(self) -> np.ndarray:
-        """The losses of rows by all boosters together, which depend less on chance."""
-        return self._sample.losses(np.mean(self._margins, axis=0), self.held_out)
+    def margins(self) -> np.ndarray:
+        """Of training rows, each by the booster that it did not teach."""
+        first, second = (margins_of(self.booster(side), self.halves[side]) for side in (0, 1))
+        margins = np.empty((len(self.training.y), *first.shape[1:]))
+        margins[::2], margins[1::2] = first, second
+        return margins
+
+    def half_losses(self, side: int) -> np.ndarray:
+        """Of the rows of one half."""
+        half = self.halves[side]
+        return self.sample.losses(margins_of(self.booster(side), half), half)
+
+    def losses(self) -> np.ndarray:
+        """Of training rows."""
+        return self.sample.losses(self.margins(), self.training)
+
+    def held_out_losses(self) -> np.ndarray:
+        """Of validation rows, by both boosters together."""
+        both = [margins_of(self.booster(side), self.held_out) for side in (0, 1)]
+        return self.sample.losses(np.mean(both, axis=0), self.held_out)
 
 
-def _verdict(before: _Judge, after: _Judge) -> str:
+def _verdict(before: _Judge, after: _Judge, tried: int) -> str:
     """Why an interaction is taken; empty where it is not."""
-    weights = before.held_out.weights
-    for number in range(BOOSTERS):
-        gain = before.losses(number) - after.losses(number)
-        if mean(gain, weights) < WORTH * mean(before.losses(number), weights):
-            return ""
-    gain = before.losses_of_all() - after.losses_of_all()
+    half = before.halves[0].weights
+    if mean(after.half_losses(0), half) >= mean(before.half_losses(0), half):
+        return ""  # which spares the other booster
+    fall, errors = _fall(before.losses(), after.losses(), before.training.weights)
+    if fall < WORTH or errors < NormalDist().inv_cdf(1 - CHANCE / tried):
+        return ""
+    losses = before.held_out_losses(), after.held_out_losses()
+    seen, confirmed = _fall(*losses, before.held_out.weights)
+    if seen < WORTH or confirmed < CONFIRMED:
+        return ""
+    return f"the loss of validation rows falls by {seen:.1%} ({confirmed:.1f} standard errors)"
+
+
+def _fall(old: np.ndarray, new: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """By what share a loss falls, and by how many standard errors."""
+    gain = old - new
     most = np.quantile(np.abs(gain), 1 - FEW)
     usual = np.clip(gain, -most, most)
     errors = mean(usual, weights) / max(mean_error(usual, weights), TINY)
-    if errors < NormalDist().inv_cdf(1 - CHANCE / TRIED):
-        return ""
-    share = mean(gain, weights) / mean(before.losses_of_all(), weights)
-    return f"the loss of validation rows falls by {share:.1%} ({errors:.1f} standard errors)"
+    return mean(gain, weights) / mean(old, weights), errors
 
 
 def _candidates(
-    sample: Sample, plan: FeaturePlan, pairs: list[tuple[str, str]]
-) -> list[Interaction]:
-    """What training rows ask for the most: by what a half leaves over that taught nothing of it."""
-    margins, gains = _left_over(sample)
-    starts = column_starts(plan)
+    judge: _Judge, plan: FeaturePlan, pairs: list[tuple[str, str]]
+) -> tuple[list[Interaction], int]:
+    """What training rows ask for the most, by what is left over, and of how many it was chosen."""
+    gains = [feature_gains(judge.booster(side)) for side in (0, 1)]
     worth = {
-        column.name: gains.get(int(start), 0.0)
-        for column, start in zip(plan.columns, starts, strict=True)
+        column.name: sum(gain.get(int(start), 0.0) for gain in gains)
+        for column, start in zip(plan.columns, column_starts(plan), strict=True)
         if any(column.name in pair for pair in pairs)
     }
     leading = sorted(worth, key=lambda name: -worth[name])[:NUMBERS]
@@ -138,29 +168,14 @@ def _candidates(
         if set(pair) <= set(leading)
         for operation in OPERATIONS
     ]
-    settings = sample.settings(len(margins)) | {"max_depth": DEPTH, "colsample_bytree": 1.0}
-    matrix = _widened(plan, sample.training, tried).matrix(settings["max_bin"])
-    matrix.set_base_margin(margins)
+    training = judge.training
+    settings = judge.sample.settings(len(training.y)) | COMPETING
+    matrix = _widened(plan, training, tried).matrix(settings["max_bin"])
+    matrix.set_base_margin(judge.margins())
     found = feature_gains(xgb.train(settings, matrix, ROUNDS))
-    width = sample.training.features.shape[1]
+    width = training.features.shape[1]
     order = sorted(range(len(tried)), key=lambda place: -found.get(width + place, 0.0))
-    return [tried[place] for place in order[:TRIED] if width + place in found]
-
-
-def _left_over(sample: Sample) -> tuple[np.ndarray, dict[int, float]]:
-    """Margins of training rows by a booster of the other half, and the gains of features."""
-    rows = np.arange(len(sample.training.y))
-    halves = [sample.training.take(rows[half::2]) for half in (0, 1)]
-    parts = []
-    gains: dict[int, float] = {}
-    for mine, other in (halves, halves[::-1]):
-        booster = sample.learnt(other, mine, 0)
-        parts.append(margins_of(booster, mine))
-        for feature, gain in feature_gains(booster).items():
-            gains[feature] = gains.get(feature, 0.0) + gain
-    margins = np.empty((len(rows), *parts[0].shape[1:]))
-    margins[::2], margins[1::2] = parts
-    return margins, gains
+    return [tried[place] for place in order[:TRIED] if width + place in found], len(tried)
 
 
 def _widened(plan: FeaturePlan, part: Part, interactions: list[Interaction]) -> Part:
