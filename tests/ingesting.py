@@ -12,6 +12,12 @@ import pytest
 from shipway.components.ingest.logic import Request, ingest
 from shipway.components.lib.errors import ShipwayError
 
+GOOD = "a,b,y\n" + "".join(f"{i},{i * 7 % 13},{'yes' if i % 3 else 'no'}\n" for i in range(30))
+
+
+def types(table: pa.Table) -> dict[str, str]:
+    return {field.name: str(field.type) for field in table.schema}
+
 
 class Bench:
     """Puts sources in a folder and ingests them."""

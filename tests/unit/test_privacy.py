@@ -1,62 +1,21 @@
-import datetime
-import html
-import json
+"""What comes out of ingestion: policies come first, warnings name columns, and rows hide or not."""
+
 import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from shipway.components.ingest import privacy
 from shipway.components.ingest.inspection import Wishes
 from shipway.components.ingest.logic import Request, ingest
-from shipway.components.ingest.privacy import Guard, code_of, mask, read_policies
 from shipway.components.ingest.privacy_groups import Groups
-from shipway.components.ingest.privacy_scan import scan, words_of
-from shipway.components.lib.errors import ShipwayError
 from shipway.components.lib.private import private_columns
 from shipway.components.lib.slices import choose_slices
 from shipway.components.lib.tables import read_batches, read_schema, write_table
-
-KEY = "a key of thirty-two characters.."
-ROWS = 60
-
-
-class Bench:
-    """Ingests a table of persons and looks at everything that was written."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source, self.dataset = folder / "source", folder / "out" / "dataset"
-        self.page = folder / "out" / "page.html"
-
-    def read(self, table: pa.Table, **wishes: Any) -> pa.Table:
-        self.source.mkdir(exist_ok=True)
-        pq.write_table(table, self.source / "t.parquet")
-        about = wishes.pop("about_data", {})
-        more = {k: wishes.pop(k) for k in ("label", "exclude_columns") if k in wishes}
-        request = Request(
-            str(self.source / "t.parquet"), **{"label": "y", **more},
-            wishes=Wishes(**wishes), about_data=about,
-        )  # fmt: skip
-        self.metadata = ingest(request, self.dataset, self.page)
-        return pq.read_table(self.dataset)
-
-    def refused(self, table: pa.Table, **wishes: Any) -> str:
-        with pytest.raises(ShipwayError) as caught:
-            self.read(table, **wishes)
-        assert not self.dataset.exists()
-        return str(caught.value)
-
-    def written(self) -> str:
-        texts = [self.page.read_text(), (self.dataset / "_datasheet.json").read_text()]
-        return html.unescape(re.sub("<wbr>|<bdi>|</bdi>", "", "\n".join(texts)))
-
-    def sheet(self) -> dict[str, Any]:
-        sheet: dict[str, Any] = json.loads((self.dataset / "_datasheet.json").read_text())
-        return sheet
+from tests.unit.persons import KEY, ROWS, Bench, persons
 
 
 @pytest.fixture
@@ -64,180 +23,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv(privacy.KEY_VARIABLE, KEY)
     return Bench(tmp_path)
 
-
-def persons(rows: int = ROWS, **more: Any) -> pa.Table:
-    draw = random.Random(0)
-    day = datetime.datetime(1980, 3, 14, 15)
-    columns = {
-        "mail": [f"person{i}@mail.example.org" for i in range(rows)],
-        "seen": [day + datetime.timedelta(days=37 * i) for i in range(rows)],
-        "age": [18 + i % 47 for i in range(rows)],
-        "income": [1_000.5 * (i % 9) for i in range(rows)],
-        "town": [draw.choice(["Ulm", "Bern", "Graz"]) for _ in range(rows)],
-        "y": [i % 2 for i in range(rows)],
-    }
-    return pa.table({**columns, **more})
-
-
-def column_of(*values: object, kind: pa.DataType | None = None) -> pa.Table:
-    return pa.table({"x": pa.array(values, kind)})
-
-
-def changed(table: pa.Table, policy: str) -> list[Any]:
-    policies = read_policies({"x": policy}, ["x"], "y")
-    values: list[Any] = Guard.of(table.schema, policies, (), "y").apply(table)["x"].to_pylist()
-    return values
-
-
-# What is found.
-
-FOUND = {
-    "e-mail address": [
-        f"write to joe.{i}@gmail.com please" if i % 9 == 0 else "x" for i in range(50)
-    ],
-    "payment card number": ["4111 1111 1111 1111", "5500-0000-0000-0004"],
-    "IBAN": ["GB82 WEST 1234 5698 7654 32", "DE89370400440532013000"],
-    "phone number": ["+41 44 668 18 00", "(650) 253-0000"],
-    "IP address": ["10.1.2.3", "2001:db8::1"],
-    "MAC address": ["00:1B:44:11:3A:B7", "00-1b-44-11-3a-b8"],
-    "US social security number": ["078-05-1120", "219-09-9999"],
-}
-
-
-@pytest.mark.parametrize("kind", FOUND)
-def test_personal_data_is_found_by_its_form_whatever_the_column_is_called(kind: str) -> None:
-    findings = scan(pa.table({"c7": FOUND[kind]}))
-    assert [one.kind for one in findings] == [kind]
-    assert not findings[0].hinted and findings[0].share > 0
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "kind"),
-    [
-        ("firstName", ["Ann", "Bob", "Eve"], "person's name"),
-        ("customerID", ["7590-VHVEG", "5575-GNVDE"], "identifier of a person"),
-        ("date_of_birth", [datetime.date(1980, 1, i) for i in (1, 2, 3)], "date of birth"),
-        ("HomeAddress", ["Main St 1", "Elm St 2"], "street address"),
-        ("passport_no", ["C01X00T47", "C01X00T48"], "identity document"),
-        ("mobile", [6502530000, 4155552671], "phone number"),
-        ("ssn", [78051120 + 10**8, 219099999], "US social security number"),
-        ("n", [4111111111111111, 5500000000000004], "payment card number"),
-    ],
-)
-def test_a_name_tells_where_the_form_does_not(name: str, values: list[Any], kind: str) -> None:
-    assert kind in [one.kind for one in scan(pa.table({name: values}))]
-
-
-def harmless() -> dict[str, list[Any]]:
-    draw = random.Random(1)
-    return {
-        "sixteen_digits": [str(draw.randrange(10**15, 10**16)) for _ in range(500)],
-        "nine_digits": [draw.randrange(10**8, 10**9) for _ in range(500)],
-        "ten_digits": [str(draw.randrange(10**9, 10**10)) for _ in range(500)],
-        "big": [draw.randrange(10**15, 10**16) for _ in range(500)],
-        "codes": [
-            f"AB{draw.randrange(10**8):08d}CD{draw.randrange(10**6):06d}" for _ in range(500)
-        ],
-        "dates": [f"2024-{i % 12 + 1:02d}-{i % 28 + 1:02d} 10:00:00" for i in range(500)],
-        "version": [f"{i % 9}.{i % 7}.{i}" for i in range(500)],
-        "price": [f"{draw.random() * 1e6:.2f}" for _ in range(500)],
-        "phone_service": ["Yes", "No"] * 250,
-        "emails_sent": list(range(500)),
-        "product_name": [f"thing {i}" for i in range(500)],
-        "account_type": ["free", "paid"] * 250,
-        "coordinates": [f"{draw.uniform(-90, 90):.9f}" for _ in range(500)],
-        "hex": [f"{draw.getrandbits(64):016x}" for _ in range(500)],
-        "nothing": [None] * 500,
-    }
-
-
-def test_numbers_and_codes_are_not_called_personal() -> None:
-    assert scan(pa.table(harmless())) == []
-
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ("chicago-taxi/chicago_taxi.csv", []),
-        ("telco-churn/telco_churn.csv", ["customerID"]),
-        ("penguins/penguins.csv", []),
-        ("diamonds/diamonds.csv", []),
-        ("nyc-flights/flights.parquet", []),
-    ],
-)
-def test_no_false_alarm_on_the_shared_tables(
-    shared_data: Path, table: str, expected: list[str]
-) -> None:
-    import pyarrow.csv as pacsv
-
-    path = shared_data / table
-    rows = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
-    assert [one.column for one in scan(rows.slice(0, 5_000))] == expected
-
-
-def test_names_are_read_as_words() -> None:
-    assert words_of("customerID") == words_of("Customer_Id") == "customer id"
-
-
-# What policies do.
-
-
-@pytest.mark.parametrize(
-    ("policy", "values", "expected"),
-    [
-        ("bucket:10", [7, 18, -1, None], [0, 10, -10, None]),
-        ("bucket:0.5", [0.7, 1.0, None], [0.5, 1.0, None]),
-        ("bucket:0 18 65", [-3, 17, 18, 99, None], [0, 0, 18, 65, None]),
-        ("keep", ["a", None], ["a", None]),
-        ("mask", ["Anna-Lena", "", None, "x1"], ["A***-****", "", None, "**"]),
-        ("mask", [6502530042], ["********42"]),
-    ],
-)
-def test_what_a_policy_makes_of_values(policy: str, values: list[Any], expected: list[Any]) -> None:
-    assert changed(column_of(*values), policy) == expected
-
-
-@pytest.mark.parametrize(
-    ("unit", "expected"),
-    [
-        ("day", datetime.datetime(2024, 5, 16)),
-        ("week", datetime.datetime(2024, 5, 13)),
-        ("month", datetime.datetime(2024, 5, 1)),
-        ("quarter", datetime.datetime(2024, 4, 1)),
-        ("year", datetime.datetime(2024, 1, 1)),
-    ],
-)
-def test_times_are_put_into_buckets(unit: str, expected: datetime.datetime) -> None:
-    moment = datetime.datetime(2024, 5, 16, 13, 14)
-    assert changed(column_of(moment, None), f"bucket:{unit}") == [expected, None]
-    assert changed(column_of(moment.date(), kind=pa.date32()), f"bucket:{unit}") == [
-        expected.date()
-    ]
-
-
-def test_a_mask_keeps_the_shape() -> None:
-    assert mask("+41 44 668 18 00") == "+** ** *** ** 00"
-    assert mask("joe.doe@gmail.com") == "j**.***@*****.***"
-    assert mask("12345") == "*****"
-
-
-def test_a_hash_is_keyed_and_the_same_in_every_type_and_batch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(privacy.KEY_VARIABLE, KEY)
-    whole = changed(column_of(7, None, 8, 7), "hash")
-    assert whole == [code_of("7", KEY.encode()), None, code_of("8", KEY.encode()), whole[0]]
-    assert changed(column_of(7.0, float("nan")), "hash") == [whole[0], None]
-    assert changed(column_of("7"), "hash") == [whole[0]]
-    assert re.fullmatch("[0-9a-f]{32}", whole[0])
-    moment = datetime.datetime(2024, 5, 16, 13)
-    coarse, fine = (column_of(moment, kind=pa.timestamp(unit)) for unit in ("s", "ns"))
-    assert changed(coarse, "hash") == changed(fine, "hash")
-    monkeypatch.setenv(privacy.KEY_VARIABLE, KEY[::-1])
-    assert changed(column_of(7), "hash") != whole[:1]
-
-
-# What comes out of ingest.
 
 POLICIES = {"mail": "hash", "seen": "bucket:year", "age": "bucket:10", "town": "mask"}
 
@@ -362,9 +147,6 @@ def test_private_columns_are_no_slices_by_themselves(bench: Bench) -> None:
     assert choose_slices(bench.dataset, "y") == []
     bench.read(persons())
     assert {part.name.partition("=")[0] for part in choose_slices(bench.dataset, "y")} == {"town"}
-
-
-# How well rows hide.
 
 
 def test_groups_are_counted_exactly_over_batches_and_as_written(bench: Bench) -> None:
