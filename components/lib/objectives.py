@@ -69,7 +69,8 @@ def objective_of(
         found["num_class"] = len(target.classes)
     if name != "auto":
         raise ConfigurationError(
-            f"objective='{name}' is for a regression; this task is {target.task}. Leave it 'auto'."
+            f"objective='{name}' is for a regression; this task is {target.task}. Leave it 'auto', "
+            "or set task='regression' where the label is a number."
         )
     return found, Response()
 
