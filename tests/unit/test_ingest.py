@@ -111,13 +111,15 @@ def test_a_failure_keeps_what_stood_there(bench: Bench) -> None:
     assert sorted(path.name for path in bench.dataset.parent.iterdir()) == ["dataset", "page.html"]
 
 
-def test_five_thousand_columns(bench: Bench) -> None:
-    head = ",".join([*(f"c{i}" for i in range(4999)), "y"])
+@pytest.mark.parametrize("wide", [1_500, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_thousands_of_columns(bench: Bench, wide: int) -> None:
+    head = ",".join([*(f"c{i}" for i in range(wide - 1)), "y"])
     rows = "".join(
-        ",".join([*(str(i * j % 17) for j in range(4999)), str(i % 2)]) + "\n" for i in range(40)
+        ",".join([*(str(i * j % 17) for j in range(wide - 1)), str(i % 2)]) + "\n"
+        for i in range(40)
     )
     table = bench.read(bench.put("t.csv", f"{head}\n{rows}"))
-    assert (table.num_rows, table.num_columns) == (40, 5000)
+    assert (table.num_rows, table.num_columns) == (40, wide)
     assert set(types(table).values()) == {"int64"}
     assert bench.page.stat().st_size < 1_000_000
 
