@@ -49,7 +49,7 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
     if time_column not in names:
         raise ConfigurationError(
             f"time_column names '{time_column}', which is not in the test table."
-            f"{nearest(time_column, names)}"
+            f"{nearest(time_column, names)} Name one that is, or leave it empty."
         )
     column = read_table(test, [time_column]).column(0)
     moments = _seconds(column)

@@ -80,7 +80,7 @@ def folds_in_time(
     if name not in rows.column_names:
         raise DataError(
             f"The training rows have no column '{name}' to order them in time by."
-            f"{nearest(name, rows.column_names)}"
+            f"{nearest(name, rows.column_names)} Name one that they have, or leave it empty."
         )
     times, later = (_times(table.column(name), name) for table in (rows, held_out))
     if np.nanmax(times) > np.nanmin(later):

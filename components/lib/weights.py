@@ -3,7 +3,7 @@
 import numpy as np
 
 from shipway.components.lib.columns import numbers
-from shipway.components.lib.errors import DataError
+from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.kinds import is_number
 from shipway.components.lib.transform import Rows
@@ -17,14 +17,27 @@ def row_weights(plan: FeaturePlan, rows: Rows, y: np.ndarray, balance: bool) -> 
     """
     weights = None
     if name := plan.weight_column:
-        if name not in rows.column_names or not is_number(rows.schema.field(name).type):
-            raise DataError(f"The weight column '{name}' is not there, or holds no numbers.")
-        weights = numbers(rows.column(name))
-        wrong = ~(weights >= 0) | np.isinf(weights)
-        if wrong.any() or not weights.any():
+        if name not in rows.column_names:
             raise DataError(
-                f"The weight column '{name}' must hold finite numbers of 0 or more, and one above "
-                f"0; {int(wrong.sum()):,} of {len(weights):,} rows do not. Correct them."
+                f"The weight column '{name}' is not there.{nearest(name, rows.column_names)} Bring "
+                "it, or leave weight_column empty."
+            )
+        if not is_number(kind := rows.schema.field(name).type):
+            raise DataError(
+                f"The weight column '{name}' holds {kind}, and weights are numbers. Convert it, or "
+                "leave weight_column empty."
+            )
+        weights = numbers(rows.column(name))  # NaN where one is missing or infinite
+        wrong = ~(weights >= 0)
+        if wrong.any():
+            raise DataError(
+                f"The weight column '{name}' must hold finite numbers of 0 or more; "
+                f"{int(wrong.sum()):,} of {len(weights):,} rows do not. Correct them."
+            )
+        if not weights.any():
+            raise DataError(
+                f"The weight column '{name}' is 0 in all of {len(weights):,} rows, so that none "
+                "counts. Bring rows of a weight above 0, or leave weight_column empty."
             )
     if balance and plan.target.classes:
         counts = np.bincount(y, weights=weights, minlength=len(plan.target.classes))

@@ -230,13 +230,21 @@ def test_rows_that_weigh_little_teach_little(made) -> None:
     assert plain.mean() > 2 * truth
 
 
-@pytest.mark.parametrize("bad", [-1.0, float("inf"), 0.0])
-def test_weights_must_be_weights(made, bad) -> None:
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (-1.0, "must hold finite numbers of 0 or more; 1 of 2,000 rows do not"),
+        (float("inf"), "must hold finite numbers of 0 or more; 1 of 2,000 rows do not"),
+        (0.0, "is 0 in all of 2,000 rows"),
+        ("much", "holds string, and weights are numbers"),
+    ],
+)
+def test_weights_must_be_weights(made, bad, said) -> None:
     def change(table: pa.Table) -> pa.Table:
-        weights = np.full(len(table), bad) if bad == 0 else np.r_[bad, np.ones(len(table) - 1)]
-        return table.set_column(3, "trust", pa.array(weights))
+        others = [bad if bad in (0, "much") else 1.0] * (len(table) - 1)
+        return table.set_column(3, "trust", pa.array([bad, *others]))
 
-    with pytest.raises(DataError, match="weight column 'trust' must hold finite numbers"):
+    with pytest.raises(DataError, match=f"weight column 'trust' {said}"):
         made(change, weight_column="trust")
 
 
