@@ -105,9 +105,9 @@ def _add_metrics(report: Report, document: dict[str, Any]) -> None:
     columns = ["Metric", "Value", "Low", "High", *titles, "Better"]
     unit = "queries" if document["ranking"] else "rows"
     note = (
-        f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, else "
-        f"by bootstrap over the {unit}. Precision, recall, F1 and accuracy hold at the model's own "
-        "threshold."
+        f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, "
+        f"Wilson's for shares, Hall's for means, else by bootstrap over the {unit}. Precision, "
+        "recall, F1 and accuracy hold at the model's own threshold."
     )
     if document["unseen_classes"]:
         unseen = ", ".join(f"{name} ({n:,})" for name, n in document["unseen_classes"].items())

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from shipway.components.lib import charts
 from shipway.components.lib.held_out import HeldOut
+from shipway.components.lib.means import Mean, mean_interval
 from shipway.components.lib.measures import equal_mass_bins
+from shipway.components.lib.metrics import LEVEL
 from shipway.components.lib.private import PRIVATE, is_private
 from shipway.components.lib.queries import units_of
 from shipway.components.lib.ranks import DEPTH, Ranks, ranks_of
@@ -142,9 +144,8 @@ def _by_size(found: Ranks, asked: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _mean(values: np.ndarray) -> dict[str, float]:
-    mean = float(values.mean())
-    wide = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 1.0
-    return {"value": mean, "low": max(0.0, mean - wide), "high": min(1.0, mean + wide)}
+    low, high = mean_interval(Mean(values), LEVEL) or (0.0, 1.0)
+    return {"value": float(values.mean()), "low": low, "high": high}
 
 
 def _worst(test: Path, held: HeldOut, found: Ranks, asked: np.ndarray) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from shipway.components.evaluate.queries import subjects_of
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.held_out import HeldOut
-from shipway.components.lib.kinds import is_number, is_text
+from shipway.components.lib.kinds import PARSED_SHARE, is_number, is_text
 from shipway.components.lib.measures import SMALLEST
 from shipway.components.lib.private import PRIVATE, private_columns
 from shipway.components.lib.slices import MISSING, Slice
@@ -33,7 +33,6 @@ MAX_REGIONS = 5
 MAX_COLUMNS = 100
 MAX_VALUES = 30
 CHANCE = 0.05
-PARSED_SHARE = 0.95
 
 
 @dataclass(frozen=True)

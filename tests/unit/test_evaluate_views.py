@@ -169,13 +169,34 @@ def test_the_move_of_a_regression_is_stated_and_measured(lengths: Path, tmp_path
     assert found["turned"]["value"] == 0
 
 
-def test_without_numbers_there_is_nothing_to_turn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cities", [6, 60])
+def test_another_category_turns_an_answer_where_it_decides(cities: int, tmp_path: Path) -> None:
+    """Below 0 of x the city decides, every other one for yes; above it nothing does."""
+    draw = np.random.default_rng(0)
+    code, x = draw.integers(0, cities, 3_000), draw.uniform(-1, 1, 3_000)
+    label = np.where((x < 0) & (code % 2 == 0), "yes", "no")
+    city = np.array([f"c{each}" for each in code])
+    source = pa.table({"city": city, "idle": city[::-1], "x": x, "label": label})
+    package, scorer, held = opened(build(tmp_path / "model", source), source, tmp_path / "test")
+    matrix = scorer.plan.transform(source)
+    found = smallest_flips(scorer, package.booster, matrix, matrix, held)
+    by_name = {one["column"]: one for one in found["columns"]}
+    assert by_name["city"]["categories"] == min(cities, 8)
+    assert by_name["city"]["turned"] == pytest.approx(0.5, abs=0.1)
+    assert found["swapped"]["low"] <= 0.5 <= found["swapped"]["high"]
+    assert by_name.get("idle", {"turned": 0.0})["turned"] < 0.05
+    assert by_name["x"]["categories"] is None
+
+
+def test_without_numbers_categories_alone_are_tried(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     city = draw.choice(["Bern", "Rome"], 300)
     source = pa.table({"city": city, "label": np.where(city == "Rome", "yes", "no")})
     package, scorer, held = opened(build(tmp_path / "model", source), source, tmp_path / "test")
     matrix = scorer.plan.transform(source)
-    assert smallest_flips(scorer, package.booster, matrix, matrix, held) == {}
+    found = smallest_flips(scorer, package.booster, matrix, matrix, held)
+    assert (found["turned"], found["swapped"]["value"]) == (None, 1.0)
+    assert smallest_flips(scorer, package.booster, matrix, matrix[:10], held) == {}
 
 
 def banded(spread: float, promised: float = 0.9, rows: int = 2_000) -> HeldOut:

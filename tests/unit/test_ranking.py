@@ -128,6 +128,7 @@ def test_it_beats_the_baselines_and_is_blessed(ranked: Path, tmp_path: Path) -> 
     assert found["learning_curve"]["points"]
     page = (ranked / "evaluation.html").read_text()
     assert "not applicable" in page
+    assert "a score alone is no answer that could turn" in page
     assert "bootstrap over the queries" in page
 
 
