@@ -42,9 +42,14 @@ def baseline_of(plan: FeaturePlan, rows: StoredTable, prediction: Prediction) ->
     }
 
 
+def _drawn(rows: int) -> np.ndarray:
+    """Which of many rows quantiles are taken of: drawn, as rows may stand in a rhythm."""
+    return np.random.default_rng(0).integers(0, rows, SAMPLE)
+
+
 def _quantiles(values: np.ndarray) -> list[float]:
-    if len(values) > SAMPLE:  # drawn, as rows may stand in a rhythm
-        values = values[np.random.default_rng(0).integers(0, len(values), SAMPLE)]
+    if len(values) > SAMPLE:
+        values = values[_drawn(len(values))]
     known = values[~np.isnan(values)]
     return [float(q) for q in np.quantile(known, np.linspace(0, 1, BINS + 1))] if len(known) else []
 
@@ -52,6 +57,8 @@ def _quantiles(values: np.ndarray) -> list[float]:
 def _column(column: pa.ChunkedArray) -> dict[str, Any]:
     missing = column.null_count / max(len(column), 1)
     if is_number(column.type):
+        if len(column) > SAMPLE:
+            column = column.take(pa.array(_drawn(len(column))))
         return {"missing": missing, "quantiles": _quantiles(numbers(column))}
     counts = pc.value_counts(column.cast(pa.string()).drop_null()).to_pylist()
     counts.sort(key=lambda entry: (-entry["counts"], entry["values"]))

@@ -137,6 +137,7 @@ def train(
         "training_rows": float(rows.num_rows),
     }
     facts |= {"members": float(len(curves))} if request.quality == "best" else {}
+    baseline = baseline_of(plan, rows, prediction)
     give_back()
     write_page(report_path, plan, settings, curves, booster, metrics | facts, signature, cpu_reason)
     digest = write_package(
@@ -145,7 +146,7 @@ def train(
         signature,
         golden,
         _outputs(scorer, golden),
-        baseline_of(plan, rows, prediction),
+        baseline,
         {
             "data": {"training_rows": rows.num_rows, "validation_rows": held_out.num_rows},
             "parameters": settings.booster,
