@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.components.lib.columns import numbers
-from shipway.components.lib.kinds import is_moment, is_number
+from shipway.components.lib.kinds import PARSED_SHARE, is_moment, is_number
 from shipway.components.lib.measures import equal_mass_bins
 from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.slices import MISSING
@@ -17,7 +17,6 @@ from shipway.components.lib.words import parse_number
 BINS = 10
 VALUES = 12
 FEW = 12
-PARSED_SHARE = 0.95
 CLEAR = 0.6
 
 

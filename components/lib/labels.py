@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.components.lib.errors import ConfigurationError, DataError, nearest
+from shipway.components.lib.kinds import is_number, is_text
 from shipway.components.lib.task import TASKS, Target
 
 MAX_INTEGER_CLASSES = 10
@@ -72,7 +73,7 @@ def infer_task(labels: pa.ChunkedArray | pa.Array) -> Target:
         DataError: the label has no value, one value only, or is of a type that cannot be learnt.
     """
     distinct = _distinct(labels)
-    if _is_number(labels.type):
+    if is_number(labels.type):
         whole = all(float(value).is_integer() for value in distinct)
         codes = whole and {int(v) for v in distinct} in (
             set(range(len(distinct))),
@@ -98,7 +99,7 @@ def resolve_target(labels: pa.ChunkedArray | pa.Array, task: str = "auto") -> Ta
         )
     distinct = _distinct(labels)
     if TASKS[task].numeric:
-        if not _is_number(labels.type):
+        if not is_number(labels.type):
             raise ConfigurationError(
                 f"task='{task}' needs a label of numbers; this one is {labels.type}. "
                 "Choose another label, or task='auto'."
@@ -126,15 +127,9 @@ def _check_relevance(distinct: list[Any]) -> None:
         )
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    )
-
-
 def _distinct(labels: pa.ChunkedArray | pa.Array) -> list[Any]:
     kind = labels.type.value_type if pa.types.is_dictionary(labels.type) else labels.type
-    if not (_is_number(kind) or pa.types.is_boolean(kind) or _is_text(kind)):
+    if not (is_number(kind) or pa.types.is_boolean(kind) or is_text(kind)):
         raise DataError(f"The label is of type {kind}; it must be numbers, text or booleans.")
     known = pc.drop_null(pc.unique(labels))
     distinct = known.filter(pc.is_finite(known)) if pa.types.is_floating(kind) else known
@@ -148,19 +143,15 @@ def _distinct(labels: pa.ChunkedArray | pa.Array) -> list[Any]:
     return values
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
 def _classification(kind: pa.DataType, distinct: list[Any]) -> Target:
     if len(distinct) > MAX_CLASSES:
         raise DataError(
             f"The label has {len(distinct):,} distinct values; a classification takes at most "
             f"{MAX_CLASSES}. Choose another label, or task='regression' for numbers."
         )
-    if _is_number(kind) and all(float(value).is_integer() for value in distinct):
+    if is_number(kind) and all(float(value).is_integer() for value in distinct):
         distinct = [int(value) for value in distinct]
-    elif _is_number(kind):
+    elif is_number(kind):
         raise DataError(
             f"The label holds fractions such as {distinct[0]!r}: use task='regression'."
         )
