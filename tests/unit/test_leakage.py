@@ -226,7 +226,8 @@ def test_what_is_known_after_departure(
 ) -> None:
     path, label, excluded = TABLES["flights"]
     others = [name for name in excluded if name != leak]
-    ingest(Ingest(str(shared_data / path), label, others), tmp_path / "t", tmp_path / "t.html")
+    request = Ingest(str(shared_data / path), label, others, row_limit=20_000)
+    ingest(request, tmp_path / "t", tmp_path / "t.html")
     decision = gate.judge(tmp_path / "t", label)
     # A late arrival is an arr_delay above 15 by definition; a late departure only foretells it.
     assert stopped_for(decision) == ({"arr_delay"} if leak == "arr_delay" else set())
@@ -246,6 +247,6 @@ def test_many_rows_and_columns_take_seconds(gate: Gate) -> None:
 def test_a_wide_table(gate: Gate) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
-    columns = {f"n{i}": rng.normal(size=400) for i in range(1_000)}
+    columns = {f"n{i}": rng.normal(size=400) for i in range(400)}
     rows = pa.table({**columns, "leak": y + rng.uniform(0, 0.5, 400), "y": y})
     assert stopped_for(gate.judge(rows)) == {"leak"}
