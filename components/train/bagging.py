@@ -83,9 +83,8 @@ def bag(
     known = _rows(plan, rows, plan.transform_training(rows, space), settings)
     given = _rows(plan, held_out, matrix, settings)
     for inside, outside in _folds(plan, rows, held_out, time_column, settings):
-        if (
-            np.ptp(known.y[inside]) == 0
-        ):  # what is certain of one answer would draw all others to it
+        if np.ptp(known.y[inside]) == 0:
+            # A member that is certain of one answer would draw all others to it.
             _log.warning("a fold is left out: its label does not vary")
             continue
         judge = given if outside is None else known.take(outside)
