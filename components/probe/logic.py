@@ -4,9 +4,10 @@ import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shipway.components.lib.decision import Decision, Rule, bound_rule
-from shipway.components.lib.endpoint import Endpoint, Golden, Reply, quantile
+from shipway.components.lib.endpoint import Endpoint, Golden, Reply, Row, quantile
 from shipway.components.lib.errors import EndpointError
 from shipway.components.lib.parity import TOLERANCE, Parity, compare_v1, compare_v2
 from shipway.components.lib.reports import Report
@@ -185,10 +186,22 @@ def _write_page(
         page.add_table("Latency", ["Quantile", "Milliseconds"], rows, note)
     compared = {name: p for name, p in findings.parities.items() if not p.problem}
     if compared:
-        columns = ["Row", "Expected", *(f"Difference by {name.upper()}" for name in compared)]
+        head, cells = _expected(golden.outputs)
+        columns = ["Row", *head, *(f"Difference by {name.upper()}" for name in compared)]
         rows_of_page = [
-            [index, str(output), *(parity.differences[index] for parity in compared.values())]
-            for index, output in enumerate(golden.outputs)
+            [index, *told, *(parity.differences[index] for parity in compared.values())]
+            for index, told in enumerate(cells)
         ]
-        page.add_table("Golden rows", columns, rows_of_page)
+        note = "The difference is of the value, or the largest of any class's probability."
+        page.add_table("Golden rows", columns, rows_of_page, note)
     page.save(path)
+
+
+def _expected(outputs: list[Row]) -> tuple[list[str], list[list[Any]]]:
+    """What the rows must get, as columns of a table and their cells."""
+    if "label" in outputs[0]:
+        likely = [[one["label"], one["probabilities"].get(str(one["label"]))] for one in outputs]
+        return ["Expected", "Its probability"], likely
+    if "interval" in outputs[0]:
+        return ["Expected", "From", "To"], [[one["value"], *one["interval"]] for one in outputs]
+    return ["Expected"], [[one["value"]] for one in outputs]

@@ -156,6 +156,15 @@ def test_each_defect_fails_its_rules_and_no_other(run, digest, chosen, failing, 
     assert any(words in rule.sentence for rule in rules.values() if rule.verdict == "fail")
 
 
+def test_the_page_shows_labels_and_numbers(run, digest, tmp_path):
+    with standing_in(Defects(digest)) as url:
+        run(url)
+    page = (tmp_path / "r.html").read_text()
+    assert "Its probability" in page
+    assert "0.875" in page
+    assert "probabilities&" not in page  # no dict of Python
+
+
 def test_a_difference_within_the_tolerance_passes(run, digest):
     with standing_in(Defects(digest, shift=5e-7)) as url:
         verdict, figures, _ = run(url)
