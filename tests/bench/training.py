@@ -144,7 +144,7 @@ def _expert(folder: Path, rounds: int) -> float:
 
 @click.command()
 @click.option("--rows", default=[1_000_000, 5_000_000], multiple=True, help="Training rows.")
-@click.option("--rounds", default=30, help="Trees.")
+@click.option("--rounds", default=300, help="Trees: fewer make what is beside training weigh more.")
 @click.option("--repeats", default=3, help="Runs of each way, in turn.")
 @click.option("--one", nargs=2, hidden=True)
 def main(rows: tuple[int, ...], rounds: int, repeats: int, one: tuple[str, str] | None) -> None:
