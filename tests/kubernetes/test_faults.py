@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from shipway.components.lib import cluster as cluster_module
 from shipway.components.lib.cluster import Cluster
 from shipway.components.lib.errors import ConfigurationError, EndpointError
+from tests.forking import Forked, Forking
 
 BringUp = Callable[..., Any]
 
@@ -126,6 +125,13 @@ def test_a_namespace_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Killed at each write
 
+IMPORTS = """
+import kubernetes.client
+import shipway.components.deploy.kserve
+import shipway.components.lib.model_store
+import shipway.components.release.bake
+import shipway.components.release.logic
+"""
 LIFE = """
 import sys
 from pathlib import Path
@@ -154,15 +160,22 @@ print(logic.release(*paths, "taxi", "store", ReleasePolicy(steps)))
 
 
 @pytest.fixture
-def live(world: Any, tmp_path: Path, mode: str) -> Callable[..., "subprocess.Popen[str]"]:
+def live(world: Any, tmp_path: Path, mode: str) -> Callable[..., Forked]:
     """Deploy and release a version in a process of its own."""
     world.script.gateway = True
+    forking = Forking(IMPORTS)  # after `world`: the client looks for KUBECONFIG as it is imported
 
-    def living(version: str, verdict: str = "pass") -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", LIFE, str(tmp_path), version, verdict, mode]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def living(version: str, verdict: str = "pass") -> Forked:
+        return forking.start(LIFE, tmp_path, version, verdict, mode)
 
     return living
+
+
+def said_by(process: Forked) -> str:
+    """What a process says that ends well."""
+    said = process.read(timeout=60)
+    assert process.returncode == 0, said
+    return said.split()[-1]
 
 
 def killing(pid: int, write: int) -> Callable[[int], None]:
@@ -174,7 +187,7 @@ def killing(pid: int, write: int) -> Callable[[int], None]:
 def test_killed_at_any_write_and_run_again_it_comes_to_the_same_end(
     verdict: str, world: Any, live: Any
 ) -> None:
-    assert live("1").wait(60) == 0
+    said_by(live("1"))
     writes, killed = 1, 0
     while True:
         process = live("2", verdict)
@@ -184,13 +197,13 @@ def test_killed_at_any_write_and_run_again_it_comes_to_the_same_end(
         killed, writes = killed + 1, writes + 1
         world.api.on_write = lambda count: None
         assert world.share("3") == world.unrouted() == 0  # whatever was left, callers are served
-        output, errors = live("2", verdict).communicate(timeout=60)
-        assert output.strip() == ("promoted" if verdict == "pass" else "rolled_back"), errors
+        told = said_by(live("2", verdict))
+        assert told == ("promoted" if verdict == "pass" else "rolled_back")
         version = "2" if verdict == "pass" else "1"
         assert world.store.champion("taxi").version == version
         assert world.share(version) == 100
         assert "canary" not in world.service["spec"]
         assert "canaryTrafficPercent" not in world.service["spec"]["predictor"]
         world.store.promote("taxi", "1", world.store.champion("taxi").version)
-        assert live("1").wait(60) == 0
+        said_by(live("1"))
     assert killed >= 2
