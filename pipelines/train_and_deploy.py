@@ -225,6 +225,7 @@ def train_and_deploy(
             slice_columns=slice_columns,
             sample_rows=sample_rows,
             beam_pipeline_args=beam_pipeline_args,
+            task=task,
         )
         _heavy(validated, cpu="2", memory="8Gi")
         with dsl.If(validated.outputs["Output"] == "pass", name="data-is-valid"):

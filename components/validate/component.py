@@ -22,6 +22,7 @@ def validate_table(
     slice_columns: List[str] = [],
     sample_rows: int = 0,
     beam_pipeline_args: List[str] = [],
+    task: str = "auto",
 ) -> str:
     """Measure a table with TFDV, hold it to a schema and to rules, and decide.
 
@@ -38,6 +39,7 @@ def validate_table(
         slice_columns: Columns whose most frequent values are measured one by one.
         sample_rows: Rows to measure at most; 0 measures all.
         beam_pipeline_args: Apache Beam's, with --runner=...; empty streams without Beam.
+        task: auto, binary, multiclass, regression or ranking.
 
     Returns:
         "pass" or "fail".
@@ -49,7 +51,7 @@ def validate_table(
     paths = (statistics.path, schema.path, decision.path, report.path)
     settings = Settings(
         schema_uri, allowed_anomalies, anomaly_severity, slice_columns, sample_rows,
-        beam_pipeline_args, dataset.uri, statistics.uri + ".beam",
+        beam_pipeline_args, dataset.uri, statistics.uri + ".beam", task,
     )  # fmt: skip
     result = validate(Path(dataset.path), label, Outputs(*map(Path, paths)), settings)
     decision.metadata.update(verdict=result.verdict, failures=float(len(result.failures)))

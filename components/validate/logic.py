@@ -56,6 +56,7 @@ class Settings:
         beam_pipeline_args: Beam's, with a runner; empty to stream without Beam.
         dataset_uri: where workers of Beam on other machines read the Dataset.
         scratch_uri: a prefix that they may write to.
+        task: that the label is for; "auto" tells it from the values.
     """
 
     schema_uri: str = ""
@@ -66,6 +67,7 @@ class Settings:
     beam_pipeline_args: Sequence[str] = ()
     dataset_uri: str = ""
     scratch_uri: str = ""
+    task: str = "auto"
 
 
 def validate(dataset: Path, label: str, outputs: Outputs, settings: Settings) -> Decision:
@@ -94,7 +96,7 @@ def validate(dataset: Path, label: str, outputs: Outputs, settings: Settings) ->
     policy = _policy(settings, names, given)
     profile = _measured(dataset, settings, given)
     facts = column_facts(profile, dataset)
-    rules = [*data_rules(profile, facts, label, dataset), *_measuring_rules(profile)]
+    rules = data_rules(profile, facts, label, dataset, settings.task) + _measuring_rules(profile)
     review = review_of(text)
     rules.append(_review_rule(settings.schema_uri, review))
     if given is None:

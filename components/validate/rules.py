@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from shipway.components.lib.decision import Rule
 from shipway.components.lib.errors import DataError
-from shipway.components.lib.labels import infer_task
+from shipway.components.lib.labels import resolve_target
 from shipway.components.validate.casting import UNMEASURED
 from shipway.components.validate.facts import ColumnFacts, read_column
 from shipway.components.validate.profile import Profile
@@ -22,7 +22,9 @@ NUMBER_SHARE = 0.9
 Finding = tuple[str, float, str]
 
 
-def data_rules(profile: Profile, facts: list[ColumnFacts], label: str, path: Path) -> list[Rule]:
+def data_rules(
+    profile: Profile, facts: list[ColumnFacts], label: str, path: Path, task: str = "auto"
+) -> list[Rule]:
     """All rules: rows, label, and what is odd about a column (warnings).
 
     Args:
@@ -30,9 +32,13 @@ def data_rules(profile: Profile, facts: list[ColumnFacts], label: str, path: Pat
         facts: of every column.
         label: the column to predict; it is in the table.
         path: the Dataset, from which the label is read.
+        task: that the label is for; "auto" tells it from the values.
+
+    Raises:
+        ConfigurationError: the task is unknown, or does not fit the label.
     """
     rules = [_row_rule(profile.table_rows)]
-    rules += label_rules(path, label)
+    rules += label_rules(path, label, task)
     for name, look, fine in _CHECKS:
         found = [
             Rule(name, "warn", sentence, value, bound, f"column {fact.name}", fact.rows)
@@ -56,7 +62,7 @@ def _row_rule(rows: int) -> Rule:
     return Rule("data.rows", verdict, sentence, float(rows), f">= {MINIMUM_ROWS}", n=rows)
 
 
-def label_rules(path: Path, label: str) -> list[Rule]:
+def label_rules(path: Path, label: str, task: str = "auto") -> list[Rule]:
     """The label has a value in every row, can be learnt, and no class of it is too rare."""
     where, labels = f"column {label}", read_column(path, label)
     rows, gaps = len(labels), labels.null_count
@@ -67,13 +73,13 @@ def label_rules(path: Path, label: str) -> list[Rule]:
     cure = f"{missing}; drop those rows." if gaps else f"The label '{label}' has no gaps."
     rules = [Rule("label.missing", verdict, cure, float(gaps), "<= 0", where, rows)]
     try:
-        target = infer_task(labels)
+        target = resolve_target(labels, task)
     except DataError as error:
         return [*rules, Rule("label.learnable", "fail", str(error), slice=where)]
     known = f" with {len(target.classes)} classes" if target.classes else ""
     said = f"The label '{label}' is a {target.task} target{known}."
     rules.append(Rule("label.learnable", "pass", said, slice=where))
-    if target.task == "regression":
+    if target.kind.numeric:
         return rules
     counted = pc.value_counts(pc.drop_null(labels)).to_pylist()
     rare = sorted((c["counts"], str(c["values"])) for c in counted)

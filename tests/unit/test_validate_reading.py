@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shipway.components.lib.errors import DataError
+from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.tables import write_table
 from shipway.components.validate.casting import cast_column, plan_casts
 from shipway.components.validate.chunks import plan_chunks, read_chunks
 from shipway.components.validate.logic import Outputs, Settings, validate
 from shipway.components.validate.profile import TextNumbers
+from shipway.components.validate.rules import label_rules
 from tests.unit.validating import odd_table
 
 
@@ -35,6 +36,18 @@ def test_a_missing_dataset_is_refused(tmp_path):
     with pytest.raises(DataError, match="no table at"):
         validate(tmp_path / "nowhere", "label", outputs, Settings())
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "said"), [("auto", "a multiclass target with 4 classes"), ("ranking", "a ranking")]
+)
+def test_a_label_is_judged_for_the_task_that_was_asked_for(task, said, tmp_path):
+    write_table(pa.table({"grade": [0, 1, 2, 3] * 2}), tmp_path / "table")
+    rules = {rule.name: rule for rule in label_rules(tmp_path / "table", "grade", task)}
+    assert said in rules["label.learnable"].sentence
+    assert ("label.class_rows" in rules) == (task == "auto")  # grades are not classes
+    with pytest.raises(ConfigurationError, match="two values"):
+        label_rules(tmp_path / "table", "grade", "binary")
 
 
 def test_casts_keep_values_and_only_tell_about_changes():
