@@ -38,11 +38,6 @@ class Anonymity:
     smallest: int
     small_rows: int
 
-    @property
-    def small_share(self) -> float:
-        """Share of the rows in groups below 5."""
-        return self.small_rows / self.rows if self.rows else 0.0
-
 
 class Groups:
     """Counts groups over batches; a context manager that holds 8 bytes a row on disk."""

@@ -18,19 +18,6 @@ LAST_BITS = np.uint64(42)  # of a float's 52: what is left tells a thousandth ap
 HALF = np.uint64(1 << 41)
 
 
-def row_hashes(table: pa.Table, *but: str) -> np.ndarray:
-    """A hash of each row's content but for some columns; shape (n,), uint64.
-
-    It depends on the values and the columns' names alone, so that a row keeps its split when rows
-    are appended or the table is read again.
-    """
-    total = np.zeros(table.num_rows, dtype=np.uint64)
-    for name in table.column_names:
-        if name not in but:
-            total ^= cell_hashes(name, table.column(name))
-    return mixed(total)
-
-
 def cell_hashes(name: str, column: pa.ChunkedArray) -> np.ndarray:
     """A column's part in the hashes of its rows; equal where the cells are equal."""
     return mixed(value_hashes(column) ^ _salt(name))

@@ -37,7 +37,8 @@ class Scan:
     """What one pass over the rows finds.
 
     Attributes:
-        hashes: of each row but for the label, shape (n,), uint64.
+        hashes: of each row but for the label, shape (n,), uint64: of values and names of columns
+            alone, so that a row keeps its split when rows are appended or read again.
         features: the same but for the column that parts the splits; may be the same array.
         keys: of the key columns of each row; empty where none are named.
         groups: of the group column's cells; empty where none is named.
