@@ -74,7 +74,9 @@ def _one_rule(plan: FeaturePlan, matrix: np.ndarray, y: np.ndarray, test: np.nda
     }
     regression = plan.target.kind.numeric
     best, best_loss, chosen = None, np.inf, 0
-    some, y = matrix[:ROWS_OF_RULE], y[:ROWS_OF_RULE]
+    # Drawn: the first rows of a table that is sorted are like each other.
+    rows = np.sort(np.random.default_rng(0).permutation(len(y))[:ROWS_OF_RULE])
+    some, y = matrix[rows], y[rows]
     for index in range(min(matrix.shape[1], MAX_FEATURES)):
         column = some[:, [index]]
         if regression:

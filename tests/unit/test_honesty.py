@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shipway.components.evaluate.baselines import fit_baselines
 from shipway.components.evaluate.calibration import calibration_test
 from shipway.components.evaluate.fairness import fairness
 from shipway.components.evaluate.ranking import lift_table, threshold_table
@@ -261,6 +262,15 @@ def test_a_group_of_few_rows_is_shown_and_not_judged(tmp_path: Path) -> None:
     assert not found["used"]
     with pytest.raises(ConfigurationError, match=r"'grp'.*Did you mean 'group'"):
         fairness(tmp_path / "test", "label", ["grp"], held(y, p), [])
+
+
+def test_one_rule_is_learnt_of_a_table_that_is_sorted_by_its_label() -> None:
+    x = np.repeat([0.0, 1.0], 6_000) + np.random.default_rng(0).normal(scale=0.3, size=12_000)
+    rows = pa.table({"x": x, "label": np.repeat(["no", "yes"], 6_000)})
+    plan = fit_plan(rows, "label", BINARY)
+    features, y = plan.transform(rows), plan.target.encode(rows["label"])
+    said = fit_baselines(plan, features, y, features)["one_rule"].prediction
+    assert (said.labels == y).mean() > 0.9
 
 
 def test_lift_and_thresholds_by_hand() -> None:
