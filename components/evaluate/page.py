@@ -7,7 +7,7 @@ import numpy as np
 
 from shipway.components.evaluate.flips import add_flips
 from shipway.components.evaluate.intervals import add_intervals
-from shipway.components.evaluate.queries import add_queries, counted
+from shipway.components.evaluate.query_page import add_queries, counted
 from shipway.components.evaluate.sections import (
     add_cost,
     add_fairness,

@@ -1,6 +1,5 @@
 """A ranking, query by query: by size, the worst of them, what the first places hold, and where."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.lib import charts
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.means import Mean, mean_interval
 from shipway.components.lib.measures import equal_mass_bins
@@ -16,7 +14,6 @@ from shipway.components.lib.metrics import LEVEL
 from shipway.components.lib.private import PRIVATE, is_private
 from shipway.components.lib.queries import units_of
 from shipway.components.lib.ranks import DEPTH, Ranks, ranks_of
-from shipway.components.lib.reports import Report
 from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.tables import json_value, read_schema, read_table
 from shipway.components.lib.task import Target
@@ -24,12 +21,6 @@ from shipway.components.lib.task import Target
 MAIN = f"ndcg@{DEPTH}"
 SIZES, WORST = 5, 10
 TOPS = (1, 3, 5, 10)
-NOT_APPLICABLE = (
-    "Calibration, threshold, confusion, ROC and residuals are not applicable: a score tells the "
-    "order of the rows of one query, it is no probability and no amount, and nothing is cut off. "
-    "Where groups are compared for fairness, the positive answer is a place among the first ten of "
-    "a query, at most in its first half."
-)
 
 
 @dataclass(frozen=True)
@@ -175,41 +166,3 @@ def _first(held: HeldOut, found: Ranks, top: int) -> dict[str, Any]:
     usual = float((found.relevant[asked] / found.sizes[asked]).mean())
     told = _mean(shares)
     return {"top": top, "queries": len(asked), "usual": usual, "lift": told["value"] / usual} | told
-
-
-def add_queries(report: Report, document: dict[str, Any]) -> None:
-    """The sections of a ranking."""
-    found = document.get("ranking")
-    if not found:
-        return
-    bars = [
-        {"rows of the query": one["rows"], MAIN: one["value"]} | one for one in found["by_size"]
-    ]
-    if bars:
-        spec = charts.bars(bars, "rows of the query", MAIN, interval=("low", "high"))
-        note = "Queries in groups of about as many, by how many rows they have."
-        report.add_figure(f"{MAIN} by size of the query", spec, note)
-    columns = ["First places", "Queries", "Relevant there", "Low", "High", "Of all rows", "Lift"]
-    keys = ("top", "queries", "value", "low", "high", "usual", "lift")
-    note = "Of queries with more rows than that and a relevant one; the lift of no order is 1."
-    report.add_table("What the first places hold", columns, _cells(found["first"], keys), note)
-    columns = [f"Query ({found['query_column']})", "Rows", "Relevant", MAIN]
-    cells = _cells(found["worst"], ("query", "rows", "relevant", "value"))
-    report.add_table("The worst queries", columns, cells)
-    report.add_text("Not applicable", NOT_APPLICABLE)
-
-
-def counted(found: dict[str, Any]) -> str:
-    """How many queries there are, and which count."""
-    text = (
-        f"{found['queries']:,} queries of {found['rows']:.0f} rows (median), by "
-        f"'{found['query_column']}'; {found['queries'] - found['measured']:,} have no relevant row "
-        f"and are left out of every metric"
-    )
-    if found["alike"]:
-        text += f"; {found['alike']:,} have one grade for all rows, so that any order of them is 1"
-    return text + "."
-
-
-def _cells(entries: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[list[Any]]:
-    return [[entry[key] for key in keys] for entry in entries]
