@@ -87,7 +87,8 @@ def _add_finalists(report: Report, study: Study) -> None:
         rows,
         "Candidates trained on all rows. Of those within one standard error of the best, by the "
         "paired difference on the same rows, the smallest model is taken (Breiman et al., "
-        f"Classification and Regression Trees, 1984, section 3.4.3).{squared}",
+        "Classification and Regression Trees, 1984, section 3.4.3). The rows that chose it flatter "
+        f"it: the evaluation on test rows is what counts.{squared}",
     )
 
 
