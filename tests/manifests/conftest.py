@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.serving.conftest import Served, run_server, train_model
+from tests.serving.servers import Served, run_server
+from tests.serving.trips import train_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MANIFESTS = REPOSITORY / "manifests"

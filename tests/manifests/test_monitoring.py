@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.manifests.conftest import MANIFESTS, one
-from tests.serving.conftest import Served, run_server, train_model
+from tests.serving.servers import Served, run_server
+from tests.serving.trips import train_model
 
 # Prometheus' own, of each target.
 OF_PROMETHEUS = {"up"}
