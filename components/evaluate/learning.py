@@ -7,7 +7,12 @@ import xgboost as xgb
 
 from shipway.components.evaluate.queries import shuffled
 from shipway.components.lib.held_out import HeldOut
-from shipway.components.lib.metrics import MAIN_METRIC, compute_metrics, paired_difference
+from shipway.components.lib.metrics import (
+    MAIN_METRIC,
+    Interval,
+    compute_metrics,
+    paired_difference,
+)
 from shipway.components.lib.model_package import ModelPackage
 from shipway.components.lib.queries import told
 from shipway.components.lib.scoring import Prediction, Scorer
@@ -19,6 +24,7 @@ ROUNDS = 150
 PATIENCE = 15
 FAST = 0.15
 BINS = 64
+TRIFLE = 0.01
 
 
 def learning_curve(
@@ -62,9 +68,21 @@ def learning_curve(
     gain = paired_difference(held.target, held.y, said[-1], said[-2], main, rounds=100)
     if gain is None:
         return {}
-    says = "more" if gain.low > 0 else "enough" if gain.high <= 0 or gain.value <= 0 else "unclear"
     doubling = {"value": gain.value, "low": gain.low, "high": gain.high}
+    says = told_by(gain, float(points[-1]["value"]))
     return {"metric": main, "points": points, "doubling": doubling, "says": says}
+
+
+def told_by(gain: Interval, value: float) -> str:
+    """What the last doubling says of more rows; few test rows leave it open.
+
+    Args:
+        gain: what it brought.
+        value: of the metric, of which a hundredth is a trifle.
+    """
+    if gain.high < TRIFLE * abs(value):
+        return "enough"
+    return "more" if gain.low > 0 else "unclear"
 
 
 def _refit(

@@ -10,9 +10,10 @@ import pytest
 from shipway.components.evaluate.cost import cost
 from shipway.components.evaluate.flips import smallest_flips
 from shipway.components.evaluate.intervals import interval_view
-from shipway.components.evaluate.learning import learning_curve
+from shipway.components.evaluate.learning import learning_curve, told_by
 from shipway.components.evaluate.robustness import robustness
 from shipway.components.lib.held_out import HeldOut, score_held_out
+from shipway.components.lib.metrics import Interval
 from shipway.components.lib.model_package import ModelPackage, load_package
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.tables import write_table
@@ -92,6 +93,21 @@ def test_a_problem_of_many_hills_wants_more_rows_and_a_step_does_not(tmp_path: P
     assert step["doubling"]["value"] < 0.03
     # A perfect model errs by one: nothing is left to be learnt.
     assert step["points"][-1]["value"] < 1.05
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.02, 0.015, 0.03), "more"),
+        ((-0.002, -0.006, 0.002), "enough"),
+        ((0.003, 0.001, 0.005), "enough"),  # surely a little
+        ((-0.002, -0.1, 0.1), "unclear"),  # so few test rows tell nothing
+    ],
+)
+def test_only_a_sure_trifle_says_that_there_are_rows_enough(
+    ends: tuple[float, float, float], said: str
+) -> None:
+    assert told_by(Interval(*ends), 0.9) == said
 
 
 def test_few_rows_have_no_learning_curve(tmp_path: Path) -> None:
