@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,7 @@ class Report:
         return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
+@cache
 def _template() -> Any:
     source = resources.files("shipway.components.lib").joinpath("report.html.j2")
     return Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
