@@ -18,6 +18,7 @@ from shipway.components.lib.metrics import (
     metric_draws,
 )
 from shipway.components.lib.private import PRIVATE, private_columns
+from shipway.components.lib.queries import units_of
 from shipway.components.lib.slices import is_enough
 from shipway.components.lib.tables import read_schema, read_table
 from shipway.components.lib.words import parse_moment
@@ -52,13 +53,15 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
             f"{nearest(time_column, names)} Name one that is, or leave it empty."
         )
     column = read_table(test, [time_column]).column(0)
-    moments = _seconds(column)
+    moments, queries = _seconds(column), units_of(held.y)[1]
+    if queries is not None:
+        moments = _of_queries(moments, queries)
     known = np.flatnonzero(np.isfinite(moments))
     main = MAIN_METRIC[held.target.task]
     if len(known) < MIN_ROWS or len(np.unique(moments[known])) < PERIODS:
         return {}
     ordered = known[np.argsort(moments[known], kind="stable")]
-    cuts = np.array_split(ordered, min(PERIODS, len(ordered) // (MIN_ROWS // 2)))
+    cuts = _parts(ordered, queries, min(PERIODS, len(ordered) // (MIN_ROWS // 2)))
     periods = [_period(rows, column, held, main) for rows in cuts]
     if time_column in private_columns(schema):
         for number, period in enumerate(periods, 1):
@@ -69,7 +72,7 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
         "periods": periods,
         "wear": None,
     }
-    halves = np.array_split(ordered, 2)
+    halves = _parts(ordered, queries, 2)
     draws = [_draws(rows, held, main, seed) for seed, rows in enumerate(halves)]
     if all(each is not None for each in draws):
         (early, first), (late, second) = draws  # type: ignore[misc]
@@ -77,6 +80,22 @@ def stability(test: Path, time_column: str, held: HeldOut) -> dict[str, Any]:
         low, high = np.nanquantile(sign * (first - second), [0.025, 0.975])
         found["wear"] = {"value": sign * (early - late), "low": float(low), "high": float(high)}
     return found
+
+
+def _of_queries(moments: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """The moment of the first row of each row's query."""
+    first = np.full(queries.max() + 1, np.inf)
+    np.fmin.at(first, queries, moments)
+    return np.asarray(first[queries])
+
+
+def _parts(ordered: np.ndarray, queries: np.ndarray | None, count: int) -> list[np.ndarray]:
+    """Rows in so many parts; of a ranking none of its queries is torn."""
+    if queries is None:
+        return np.array_split(ordered, count)
+    names = queries[ordered]
+    inside = names[np.sort(np.unique(names, return_index=True)[1])]
+    return [ordered[np.isin(names, part)] for part in np.array_split(inside, count)]
 
 
 def _draws(

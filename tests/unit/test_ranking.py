@@ -14,10 +14,12 @@ from shipway.components.bless.logic import bless
 from shipway.components.evaluate.logic import evaluate
 from shipway.components.evaluate.queries import as_shown, query_views
 from shipway.components.evaluate.samples import sample_rows
+from shipway.components.evaluate.stability import stability
 from shipway.components.explain.logic import explain
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.held_out import HeldOut, score_held_out
+from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.model_store import open_store
 from shipway.components.lib.parameters import settings_for
@@ -287,6 +289,18 @@ def test_one_query_is_sure_of_nothing(tmp_path: Path) -> None:
         "by_size"
     ]
     assert (alone["low"], alone["high"]) == (0.0, 1.0)
+
+
+def test_no_period_tears_a_query(tmp_path: Path) -> None:
+    draw, queries = np.random.default_rng(0), np.repeat(np.arange(200), 10)
+    grades = (draw.random(2_000) < 0.3).astype(float)
+    said = Prediction(values=grades + draw.normal(size=2_000))
+    write_table(pa.table({"at": draw.random(2_000)}), tmp_path / "test")  # of each row its own
+    shown = HeldOut(Target("ranking"), with_queries(grades, queries), said, {}, "search")
+    whole = compute_metrics(shown.target, shown.y, said)["ndcg@10"]
+    periods = stability(tmp_path / "test", "at", shown)["periods"]
+    assert sum(period["n"] for period in periods) == 2_000
+    assert all(period["value"] == pytest.approx(whole, abs=0.07) for period in periods)
 
 
 def test_fairness_is_about_who_is_shown_first() -> None:
