@@ -24,7 +24,7 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            self.returncode = int(self._status.recv(16))
+            self.returncode = _told(self._status)
             self._status.close()
         return self.returncode
 
@@ -51,6 +51,13 @@ class Forked:
             return self.stdout.read()
 
 
+def _told(status: socket.socket) -> int:
+    told = status.recv(16)
+    if not told:
+        raise RuntimeError("The process that forks or watches has ended; its words are above.")
+    return int(told)
+
+
 class Forking:
     """A process that has run `imports`; it ends when its caller does."""
 
@@ -70,7 +77,7 @@ class Forking:
         socket.send_fds(self._control, [json.dumps(asked).encode()], fds)
         for fd in (theirs.detach(), written):
             os.close(fd)
-        return Forked(int(status.recv(16)), status, output)
+        return Forked(_told(status), status, output)
 
 
 def _serve(control: socket.socket) -> str:
