@@ -26,7 +26,8 @@ def lift_table(truth: np.ndarray, score: np.ndarray) -> list[dict[str, float]]:
     total = int(truth.sum())
     if not total or len(truth) < TENTHS:
         return []
-    ordered = truth[np.argsort(-score, kind="stable")]
+    # Equal scores have no order: that of the rows may be one by the label.
+    ordered = truth[np.lexsort((np.random.default_rng(0).random(len(score)), -score))]
     ends = np.linspace(0, len(ordered), TENTHS + 1).astype(int)
     overall = total / len(ordered)
     table = []

@@ -28,7 +28,8 @@ class Ranks:
         sizes: rows by query.
         relevant: rows of a relevance above 0, by query.
         values: by metric, shape (q,); NaN where no row is relevant.
-        place: of each row in its query by its score, from 0, ties in the order of the rows.
+        place: of each row in its query by its score, from 0, ties in an order that is drawn: that
+            of the rows may be one by relevance.
     """
 
     first: np.ndarray
@@ -77,7 +78,8 @@ def ranks_of(y: np.ndarray, scores: np.ndarray) -> Ranks:
     best = np.exp2(relevance[ideal]) - 1
     relevant = np.bincount(query[relevance > 0], minlength=count)
     place = np.empty(len(order), dtype=np.int64)
-    place[order] = ranked.place
+    drawn = np.random.default_rng(0).random(len(order))
+    place[np.lexsort((drawn, -scores, query))] = ranked.place
 
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(ranked.query, values, count)

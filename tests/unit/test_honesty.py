@@ -284,6 +284,11 @@ def test_lift_and_thresholds_by_hand() -> None:
     assert lift_table(np.zeros(50, dtype=int), score[:50]) == []
 
 
+def test_rows_of_one_score_have_no_lift_whatever_their_order() -> None:
+    truth = np.repeat([1, 0], [2_000, 8_000])
+    assert all(0.8 < row["lift"] < 1.2 for row in lift_table(truth, np.full(10_000, 0.2)))
+
+
 def test_a_bias_in_a_range_of_a_column_is_found() -> None:
     y, p, draw = coin(4_000)
     x = draw.normal(size=4_000)

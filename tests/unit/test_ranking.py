@@ -291,6 +291,15 @@ def test_one_query_is_sure_of_nothing(tmp_path: Path) -> None:
     assert (alone["low"], alone["high"]) == (0.0, 1.0)
 
 
+def test_one_score_for_all_rows_brings_nobody_to_the_first_places(tmp_path: Path) -> None:
+    grades, queries = np.tile([1.0, 1.0, 0, 0, 0, 0, 0, 0], 300), np.repeat(np.arange(300), 8)
+    write_table(pa.table({"search": queries}), tmp_path / "test")
+    same = Prediction(values=np.ones(2_400))
+    shown = HeldOut(Target("ranking"), with_queries(grades, queries), same, {}, "search")
+    for one in query_views(tmp_path / "test", shown)["first"]:
+        assert one["low"] < one["usual"] < one["high"]
+
+
 def test_no_period_tears_a_query(tmp_path: Path) -> None:
     draw, queries = np.random.default_rng(0), np.repeat(np.arange(200), 10)
     grades = (draw.random(2_000) < 0.3).astype(float)
