@@ -94,10 +94,10 @@ def read_gates(uri: str) -> Gates:
         [_override(number, each) for number, each in enumerate(value.get("overrides") or [], 1)],
         value.get("defaults", True),
     )
-    if not gates.defaults and not gates.rules:
+    if not gates.defaults and all(rule.severity == "warn" for rule in gates.rules):
         raise ConfigurationError(
-            "gates_uri sets 'defaults: false' and no rules: then nothing would be asked of the "
-            "model. Write rules, or leave 'defaults' out."
+            "gates_uri sets 'defaults: false' and no rule that stops: then nothing would be asked "
+            "of the model. Write one without 'severity: warn', or leave 'defaults' out."
         )
     return gates
 

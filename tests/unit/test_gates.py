@@ -179,6 +179,10 @@ def test_what_cannot_be_overridden_is_refused(rule: str) -> None:
         ("rules:\n  - {metric: auc, at_least: 1, min_rows: few}\n", "whole number"),
         ("rules:\n  - auc\n", "is a mapping"),
         ("defaults: false\nrules: []\n", "nothing would be asked"),
+        (
+            "defaults: false\nrules:\n- {metric: auc, at_least: 0.9, severity: warn}\n",
+            "nothing would be asked",
+        ),
         ("overrides:\n  - {rule: auc, by: Ada}\n", "lacks 'reason'"),
         ("overrides:\n  - {rule: auc, reason: a good reason}\n", "lacks 'by'"),
         ("overrides:\n  - {rule: auc, by: Ada, reason: trust me}\n", "says too little"),
