@@ -61,6 +61,7 @@ import sys
 sys.modules["sklearn"] = None
 sys.argv[1:] = ["--configure_logging", "false"]
 import shipway.components.predictor.loading
+import shipway.components.predictor.payload_log
 from shipway.components.predictor.sdk import import_sdk
 import_sdk()
 import shipway.components.predictor.server
