@@ -32,7 +32,7 @@ def train_model(
 
     Args:
         train: Training rows.
-        validation: Rows that choose rounds, calibration and threshold.
+        validation: Rows that choose rounds, calibration and threshold, and then teach, too.
         plan: Feature plan fitted on the training rows.
         model_name: Name of the model.
         parameters: XGBoost parameters by name; empty takes the defaults.

@@ -32,6 +32,7 @@ from shipway.components.train.golden import golden_rows
 from shipway.components.train.matrices import room, stands_on_disk
 from shipway.components.train.page import write_page
 from shipway.components.train.queries import boost_queries, check_ranking
+from shipway.components.train.refit import refit, worth_it
 from shipway.components.train.threshold import best_threshold, check_rule, rule_of
 from shipway.components.train.workers import boost_on_workers, check_workers, job_of
 
@@ -95,7 +96,8 @@ def train(
     """Train a model and write its package and its page.
 
     Training rows make the trees; validation rows choose their number, the calibration, the
-    threshold and the width of intervals. The test split is not seen.
+    threshold and the width of intervals, and may then teach, too (`refit.py`). The test split is
+    not seen.
 
     Raises:
         ConfigurationError: a parameter is unknown, or the plan cannot be read.
@@ -126,8 +128,16 @@ def train(
     booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
     give_back()
     signature, margins = _settled(plan, booster, matrix, y, settings.response, request)
+    prediction = Scorer(booster, signature).score_margins(margins)
+    again = request.workers == 1 and worth_it(
+        plan, rows, held_out, settings, request.quality, request.time_column
+    )
+    if again:
+        members = len(curves) if request.quality == "best" else 1
+        each = round(booster.num_boosted_rounds() / members)
+        booster = refit(plan, rows, held_out, matrix, settings, each, members)
+        give_back()
     scorer = Scorer(booster, signature)
-    prediction = scorer.score_margins(margins)
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
     seconds = time.monotonic() - began
@@ -135,6 +145,7 @@ def train(
         "rounds": float(booster.num_boosted_rounds()),
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
+        "refit_rows": float(rows.num_rows + held_out.num_rows) if again else 0.0,
     }
     facts |= {"members": float(len(curves))} if request.quality == "best" else {}
     baseline = baseline_of(plan, rows, prediction)

@@ -36,7 +36,7 @@ def write_page(
         f"A {task} model of {rounds:,} rounds on {metrics['training_rows']:,.0f} rows and "
         f"{len(plan.feature_names)} features, in {metrics['training_seconds']:.1f} s. The figures "
         f"below are of validation rows, which also chose {chose}: the "
-        "evaluation on test rows is what counts.",
+        f"evaluation on test rows is what counts.{_again(metrics)}",
     )
     report.add_table("Validation metrics", ["metric", "value"], [[*i] for i in metrics.items()])
     metric = settings.booster["eval_metric"]
@@ -74,6 +74,15 @@ def write_page(
         "Parameters", ["parameter", "value"], [[n, v] for n, v in sorted(settings.booster.items())]
     )
     report.save(path)
+
+
+def _again(metrics: Mapping[str, float]) -> str:
+    if not metrics["refit_rows"]:
+        return ""
+    return (
+        " The model was then trained for as many rounds on training and validation rows together, "
+        f"{metrics['refit_rows']:,.0f}; figures and curves are from before."
+    )
 
 
 def _how(settings: Settings, rounds: int, members: int, unseen: bool) -> str:
