@@ -101,7 +101,7 @@ def _number(raw: Raw, wish: Asked) -> ColumnPlan:
         raise ConfigurationError(
             f"features_uri: column '{raw.name}' is asked for as a latitude beside "
             f"'{wish.longitude}'; both must be numbers, and latitudes lie within -{POLE} and "
-            f"{POLE} degrees (it holds {low:g} to {high:g})."
+            f"{POLE} degrees. Correct them, or ask for another kind."
         )
     outputs = [raw.name, *(f"{raw.name}.{place}" for place in PLACES)]
     east, latitude = numbers(raw.other), float(np.nanmean(finite))
