@@ -10,19 +10,15 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from shipway.components.lib.calibration import Calibrator, fit_calibrator
 from shipway.components.lib.constraints import Constraints, constraint_parameters
 from shipway.components.lib.devices import chosen_device
-from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.memory import give_back
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
 from shipway.components.lib.parameters import Settings, settings_for
 from shipway.components.lib.queries import labels_of
-from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
-from shipway.components.lib.signature import Signature, signature_of
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.train.bagging import bag
 from shipway.components.train.baseline import baseline_of
@@ -33,7 +29,8 @@ from shipway.components.train.matrices import room, stands_on_disk
 from shipway.components.train.page import write_page
 from shipway.components.train.queries import boost_queries, check_ranking
 from shipway.components.train.refit import refit, worth_it
-from shipway.components.train.threshold import best_threshold, check_rule, rule_of
+from shipway.components.train.settling import settle
+from shipway.components.train.threshold import check_rule, rule_of
 from shipway.components.train.workers import boost_on_workers, check_workers, job_of
 
 _log = logging.getLogger(__name__)
@@ -105,13 +102,8 @@ def train(
         WorkerError: several workers were asked for, and one failed.
     """
     began = time.monotonic()
-    rule_of(request.threshold_rule)  # a wrong one is refused before the work
-    check_workers(request.workers, request.quality)
-    plan = FeaturePlan.read(plan_path)
+    plan = _checked(plan_path, request)
     rows, held_out = StoredTable(train_path), StoredTable(validation_path)
-    check_rule(request.threshold_rule, plan.target.task)
-    if plan.target.ranked:
-        check_ranking(request.workers)
     settings, cpu_reason = _settings(plan, rows.num_rows, request)
     y = labels_of(plan, held_out)
     width = len(plan.feature_names)
@@ -127,16 +119,12 @@ def train(
     give_back()
     booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
     give_back()
-    signature, margins = _settled(plan, booster, matrix, y, settings.response, request)
-    prediction = Scorer(booster, signature).score_margins(margins)
-    again = request.workers == 1 and worth_it(
-        plan, rows, held_out, settings, request.quality, request.time_column
+    signature, margins = settle(
+        plan, booster, matrix, y, settings.response, request.model_name, request.threshold_rule
     )
-    if again:
-        members = len(curves) if request.quality == "best" else 1
-        each = round(booster.num_boosted_rounds() / members)
-        booster = refit(plan, rows, held_out, matrix, settings, each, members)
-        give_back()
+    prediction = Scorer(booster, signature).score_margins(margins)
+    last = _last(plan, rows, held_out, matrix, settings, booster, len(curves), request)
+    booster = booster if last is None else last
     scorer = Scorer(booster, signature)
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
@@ -145,7 +133,7 @@ def train(
         "rounds": float(booster.num_boosted_rounds()),
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
-        "refit_rows": float(rows.num_rows + held_out.num_rows) if again else 0.0,
+        "refit_rows": float(rows.num_rows + held_out.num_rows) if last is not None else 0.0,
     }
     facts |= {"members": float(len(curves))} if request.quality == "best" else {}
     baseline = baseline_of(plan, rows, prediction)
@@ -165,6 +153,7 @@ def train(
             "seed": request.seed,
             "quality": request.quality,
             "validation_metrics": metrics,
+            "refit": last is not None,
         },
     )
     _log.info(
@@ -181,6 +170,17 @@ def train(
     if kept.resumed_at:  # what samples rows or columns is another model than without a break
         metadata["resumed_at_round"] = float(kept.resumed_at)
     return Trained(metrics | facts, metadata)
+
+
+def _checked(plan_path: Path, request: Request) -> FeaturePlan:
+    """The plan; what cannot be trained is refused before the work."""
+    rule_of(request.threshold_rule)
+    check_workers(request.workers, request.quality)
+    plan = FeaturePlan.read(plan_path)
+    check_rule(request.threshold_rule, plan.target.task)
+    if plan.target.ranked:
+        check_ranking(request.workers)
+    return plan
 
 
 def _boosted(
@@ -205,6 +205,27 @@ def _boosted(
     return boost(plan, rows, held_out, matrix, settings, kept)
 
 
+def _last(
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    matrix: np.ndarray,
+    settings: Settings,
+    booster: xgb.Booster,
+    curves: int,
+    request: Request,
+) -> xgb.Booster | None:
+    """The booster of all rows, where it pays to train it."""
+    quality, time_column = request.quality, request.time_column
+    if request.workers > 1 or not worth_it(plan, rows, held_out, settings, quality, time_column):
+        return None
+    members = curves if quality == "best" else 1
+    rounds = round(booster.num_boosted_rounds() / members)
+    found = refit(plan, rows, held_out, matrix, settings, rounds, members)
+    give_back()
+    return found
+
+
 def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings, str]:
     """XGBoost's settings for a request, and why the CPU trains where a GPU was asked for."""
     found = settings_for(
@@ -214,42 +235,6 @@ def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings,
     device, reason = chosen_device(request.device)
     bound = constraint_parameters(plan, limits, found.booster["objective"])
     return replace(found, booster=found.booster | bound | {"device": device}), reason
-
-
-def _settled(
-    plan: FeaturePlan,
-    booster: xgb.Booster,
-    matrix: np.ndarray,
-    y: np.ndarray,
-    response: Response,
-    request: Request,
-) -> tuple[Signature, np.ndarray]:
-    """The signature, with what validation rows settle, and their margins.
-
-    Calibration, threshold and interval are settled by them.
-    """
-    plain = signature_of(
-        plan, request.model_name, None, Calibrator().to_json(), xgb.__version__, response.to_json()
-    )
-    scorer = Scorer(booster, plain)
-    margins = scorer.margins(matrix)
-    if plan.target.kind.numeric:
-        interval = scorer.score_margins(margins).interval
-        if interval is None:
-            return plain, margins
-        widening = widening_for(interval, y, response.coverage)
-        if not np.isfinite(widening):
-            raise DataError(
-                f"{len(y):,} validation rows are too few to tell where {response.coverage:.0%} of "
-                "values lie. Bring more rows, or ask for a smaller interval_coverage."
-            )
-        settled = replace(response, widening=widening).to_json()
-        return replace(plain, response=settled), margins
-    calibrator = fit_calibrator(plan.target, margins, y)
-    threshold = None
-    if plan.target.task == "binary":
-        threshold = best_threshold(y, calibrator.apply(margins)[:, 1], request.threshold_rule)
-    return replace(plain, threshold=threshold, calibrator=calibrator.to_json()), margins
 
 
 def _outputs(scorer: Scorer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
