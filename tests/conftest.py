@@ -1,8 +1,12 @@
 """Builders of tiny tables, and where the shared real tables lie when they are there."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# Jobs in the background ignore it, and what they start does so, too: tests interrupt processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
