@@ -116,6 +116,10 @@ def train(
         address_for(places["model"], request.model_name),
         lambda: fingerprint(inputs, settings, request.workers),
     )
+    # Asked before the work: a time column that is not there is refused.
+    again = request.workers == 1 and worth_it(
+        plan, rows, held_out, settings, request.quality, request.time_column
+    )
     give_back()
     booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
     give_back()
@@ -123,8 +127,11 @@ def train(
         plan, booster, matrix, y, settings.response, request.model_name, request.threshold_rule
     )
     prediction = Scorer(booster, signature).score_margins(margins)
-    last = _last(plan, rows, held_out, matrix, settings, booster, len(curves), request)
-    booster = booster if last is None else last
+    if again:
+        members = len(curves) if request.quality == "best" else 1
+        each = round(booster.num_boosted_rounds() / members)
+        booster = refit(plan, rows, held_out, matrix, settings, each, members)
+        give_back()
     scorer = Scorer(booster, signature)
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)
@@ -133,7 +140,7 @@ def train(
         "rounds": float(booster.num_boosted_rounds()),
         "training_seconds": round(seconds, 2),
         "training_rows": float(rows.num_rows),
-        "refit_rows": float(rows.num_rows + held_out.num_rows) if last is not None else 0.0,
+        "refit_rows": float(rows.num_rows + held_out.num_rows) if again else 0.0,
     }
     facts |= {"members": float(len(curves))} if request.quality == "best" else {}
     baseline = baseline_of(plan, rows, prediction)
@@ -153,7 +160,7 @@ def train(
             "seed": request.seed,
             "quality": request.quality,
             "validation_metrics": metrics,
-            "refit": last is not None,
+            "refit": again,
         },
     )
     _log.info(
@@ -203,27 +210,6 @@ def _boosted(
         job = job_of(places, kept, settings, shape, request.workers)
         return boost_on_workers(job, request.workers, kept)
     return boost(plan, rows, held_out, matrix, settings, kept)
-
-
-def _last(
-    plan: FeaturePlan,
-    rows: StoredTable,
-    held_out: StoredTable,
-    matrix: np.ndarray,
-    settings: Settings,
-    booster: xgb.Booster,
-    curves: int,
-    request: Request,
-) -> xgb.Booster | None:
-    """The booster of all rows, where it pays to train it."""
-    quality, time_column = request.quality, request.time_column
-    if request.workers > 1 or not worth_it(plan, rows, held_out, settings, quality, time_column):
-        return None
-    members = curves if quality == "best" else 1
-    rounds = round(booster.num_boosted_rounds() / members)
-    found = refit(plan, rows, held_out, matrix, settings, rounds, members)
-    give_back()
-    return found
 
 
 def _settings(plan: FeaturePlan, rows: int, request: Request) -> tuple[Settings, str]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from shipway.components.features.logic import fit
+from shipway.components.lib.errors import DataError
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import ModelPackage, check_golden, load_package
 from shipway.components.lib.scoring import Scorer
@@ -91,6 +92,16 @@ def test_a_large_table_is_trained_again_only_where_it_is_split_in_time(
     monkeypatch.setattr(refit, "LARGE", 900)
     assert trained(tmp_path, "by chance")[1]["refit_rows"] == 0
     assert trained(tmp_path, "in time", time_column="when")[1]["refit_rows"] == 1_200
+
+
+def test_a_time_column_that_is_not_there_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(tmp_path)
+    monkeypatch.setattr(refit, "LARGE", 900)
+    monkeypatch.setattr(logic, "_boosted", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(DataError, match="no column 'whn'.*Did you mean 'when'"):
+        trained(tmp_path, "model", time_column="whn")
 
 
 @pytest.mark.parametrize(
