@@ -146,12 +146,12 @@ def images(
 @click.option("--port", default=8080, show_default=True)
 def serve(model_dir: Path, name: str, port: int) -> None:
     """Serve a model package on this machine until `shipway stop`."""
-    from shipway.components.lib import serving
     from shipway.components.lib.images import SERVE
+    from shipway.pipelines.endpoints import serve as serve_package
     from shipway.pipelines.environments import prepare
 
     environment = prepare([SERVE], STATE.absolute(), click.echo)[SERVE]
-    record = serving.serve(
+    record = serve_package(
         model_dir.absolute(),
         serving_dir=STATE.absolute() / "serving",
         model_name=name,
@@ -164,14 +164,14 @@ def serve(model_dir: Path, name: str, port: int) -> None:
 @cli.command(cls=Command, example="shipway status")
 def status() -> None:
     """Show the endpoints on this machine; exit code 1 when one does not answer."""
-    from shipway.components.lib import serving
+    from shipway.components.lib.answering import is_answering
     from shipway.pipelines.endpoints import find_places
 
     endpoints = [place.live for place in find_places(STATE.absolute()) if place.live]
     if not endpoints:
         print("No endpoint runs here. Start one: shipway run train-and-deploy ...")
         return
-    answers = [serving.is_answering(endpoint) for endpoint in endpoints]
+    answers = [is_answering(endpoint) for endpoint in endpoints]
     for endpoint, answer in zip(endpoints, answers, strict=True):
         state = "answers" if answer else "does not answer"
         print(
@@ -186,7 +186,7 @@ def status() -> None:
 @click.argument("model_names", nargs=-1)
 def stop(model_names: tuple[str, ...]) -> None:
     """Stop endpoints on this machine, all of them by default."""
-    from shipway.components.lib import serving
+    from shipway.components.lib.serving_process import stop_endpoint
     from shipway.pipelines.endpoints import find_places
 
     places = find_places(STATE.absolute())
@@ -199,7 +199,7 @@ def stop(model_names: tuple[str, ...]) -> None:
     for place in places:
         if place.model_name in model_names or not model_names:
             runs = place.live is not None
-            serving.stop_endpoint(*place)
+            stop_endpoint(*place)
             if runs:
                 print(f"Stopped '{place.model_name}'.")
 

@@ -20,8 +20,8 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.types import Mount
 
-from shipway.components.lib import serving
 from shipway.components.lib.errors import ConfigurationError
+from shipway.components.lib.serving_record import serving_dir_of
 from shipway.pipelines.engine import Engine, Observer, Step, end_group
 from shipway.pipelines.environments import target_of
 
@@ -169,7 +169,7 @@ def mounts(folder: Path, arguments: Mapping[str, Any]) -> list[Mount]:
     writable, readable = {folder}, {Path(path) for path in _credentials().values()}
     for name, value in arguments.items():
         if name.endswith("_store") and str(value).startswith(("/", "file://")):
-            records = serving.serving_dir_of(value)
+            records = serving_dir_of(value)
             writable |= {_path(value), records}
         elif name.endswith("_uri") and str(value).startswith(("/", "file://")):
             readable.add(_without_pattern(_path(value)))

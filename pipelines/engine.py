@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 from shipway.components.lib.errors import ConfigurationError
-from shipway.components.lib.serving import process_start
+from shipway.components.lib.processes import process_start
 
 STOP_SECONDS = 5.0
 

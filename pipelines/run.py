@@ -11,9 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from shipway.components.lib import serving
+from shipway.components.lib.answering import is_answering
 from shipway.components.lib.errors import ConfigurationError
 from shipway.components.lib.files import write_json_aside
+from shipway.components.lib.ports import port_is_free
+from shipway.components.lib.serving_process import stop_candidate
+from shipway.components.lib.serving_record import ServingRecord, list_endpoints, serving_dir_of
 from shipway.pipelines.endpoints import Place, find_places, place_of
 from shipway.pipelines.engine import Engine, Step
 from shipway.pipelines.environments import prepare
@@ -93,7 +96,7 @@ def start(
             run_pipeline(pipeline, arguments, make_engine(folder, run.steps, view))
     except KeyboardInterrupt:
         if place:
-            serving.stop_candidate(*place)
+            stop_candidate(*place)
         raise
     finally:
         run.seconds = time.monotonic() - began
@@ -142,7 +145,7 @@ def _check_port(arguments: Mapping[str, Any], place: Place, state: Path) -> None
     if not 1 <= port <= 65_535:
         raise ConfigurationError(f"endpoint_port={port} is no port; choose one of 1024 to 65535.")
     owners = [one for one in {place, *find_places(state)} if one.listens_on(port)]
-    if place in owners or serving.port_is_free(port):
+    if place in owners or port_is_free(port):
         return
     owner = owners[0].model_name if owners else ""
     who = f"the endpoint '{owner}'" if owner else "another program"
@@ -182,12 +185,12 @@ def _endpoint(run: Run) -> str:
     path = run.artifact("deploy-model", "serving_record")
     if path is None:
         return ""
-    record = serving.ServingRecord.load(path)
+    record = ServingRecord.load(path)
     if record.target == "kserve":
         return record.stable_endpoint  # in the cluster, where the release has asked it
-    folder = serving.serving_dir_of(str(run.arguments["model_store"]))
-    for endpoint in serving.list_endpoints(folder):
-        if endpoint.digest == record.digest and serving.is_answering(endpoint):
+    folder = serving_dir_of(str(run.arguments["model_store"]))
+    for endpoint in list_endpoints(folder):
+        if endpoint.digest == record.digest and is_answering(endpoint):
             return endpoint.endpoint
     return ""
 

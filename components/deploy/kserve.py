@@ -22,7 +22,7 @@ from shipway.components.lib.model_store import ModelStore
 from shipway.components.lib.readiness import READY_SECONDS, condition
 from shipway.components.lib.release_policy import traffic_steps_of
 from shipway.components.lib.rollout import Plan, open_rollout, stable_url
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 
 Object = dict[str, Any]
 

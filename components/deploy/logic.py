@@ -5,7 +5,7 @@ import logging
 from shipway.components.deploy.kserve import KServeTarget, deploy_kserve
 from shipway.components.lib.errors import ConfigurationError, nearest
 from shipway.components.lib.model_store import open_store
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 
 TARGETS = ("kserve", "local")
 _log = logging.getLogger(__name__)

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import tenacity
 
+from shipway.components.lib.answering import DIGEST_HEADER
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import sha256_of
-from shipway.components.lib.serving import DIGEST_HEADER, ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 
 DATATYPES = {"number": "FP64", "string": "BYTES", "boolean": "BOOL"}
 CONNECT_RETRIES = 4

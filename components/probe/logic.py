@@ -11,7 +11,7 @@ from shipway.components.lib.endpoint import Endpoint, Golden, Reply, Row, quanti
 from shipway.components.lib.errors import EndpointError
 from shipway.components.lib.parity import TOLERANCE, Parity, compare_v1, compare_v2
 from shipway.components.lib.reports import Report
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,13 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 
+from shipway.components.lib.answering import answering_digest
 from shipway.components.lib.decision import Rule, bound_rule
 from shipway.components.lib.endpoint import Endpoint, Golden, Row, quantile
 from shipway.components.lib.errors import EndpointError
 from shipway.components.lib.parity import TOLERANCE, compare_v1
 from shipway.components.lib.release_policy import ReleasePolicy
-from shipway.components.lib.serving import ServingRecord, answering_digest
+from shipway.components.lib.serving_record import ServingRecord
 
 LEAST_REQUESTS = 20
 PAUSE_SECONDS = 0.2

@@ -8,7 +8,7 @@ from shipway.components.lib.inference_service import DIGEST, VERSION, annotation
 from shipway.components.lib.model_store import ModelStore
 from shipway.components.lib.release_policy import ReleasePolicy
 from shipway.components.lib.rollout import Plan, Rollout, open_rollout
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 from shipway.components.release.bake import at_stable, bake, settle
 
 

@@ -6,10 +6,24 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from shipway.components.lib import serving
+from shipway.components.lib.answering import is_answering
 from shipway.components.lib.errors import EndpointError
 from shipway.components.lib.model_store import ModelStore
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_process import (
+    start_server,
+    stop_process,
+    stop_role,
+    take_listener,
+)
+from shipway.components.lib.serving_record import (
+    CANDIDATE,
+    LIVE,
+    NEXT,
+    ServingRecord,
+    load_record,
+    record_path,
+    serving_dir_of,
+)
 
 SETTLE_SECONDS = 10.0
 
@@ -25,30 +39,30 @@ def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str)
         EndpointError: the new server does not become ready, or does not answer in the end.
         ConflictError: the champion is another one than at deployment.
     """
-    folder, name = serving.serving_dir_of(model_store), candidate.model_name
-    live = serving.load_record(folder, name)
-    if live and live.digest == candidate.digest and serving.is_answering(live):
+    folder, name = serving_dir_of(model_store), candidate.model_name
+    live = load_record(folder, name)
+    if live and live.digest == candidate.digest and is_answering(live):
         store.promote(name, candidate.version, candidate.champion or None, live.endpoint)
-        serving.stop_role(folder, name, serving.CANDIDATE)
+        stop_role(folder, name, CANDIDATE)
         return
     with contextlib.ExitStack() as until_started:
         listener = None
         if live and live.is_running and live.port == candidate.stable_port:
-            listener = until_started.enter_context(serving.take_listener(live))
-        following = serving.start_server(
+            listener = until_started.enter_context(take_listener(live))
+        following = start_server(
             replace(candidate, port=candidate.stable_port),
-            serving.record_path(folder, name, serving.NEXT),
+            record_path(folder, name, NEXT),
             Path(sys.executable),
             listener,
         )
     store.promote(name, candidate.version, candidate.champion or None, following.endpoint)
-    following.save(serving.record_path(folder, name, serving.LIVE))
-    serving.record_path(folder, name, serving.NEXT).unlink(missing_ok=True)
+    following.save(record_path(folder, name, LIVE))
+    record_path(folder, name, NEXT).unlink(missing_ok=True)
     if live:
-        serving.stop_process(live)
-    serving.stop_role(folder, name, serving.CANDIDATE)
+        stop_process(live)
+    stop_role(folder, name, CANDIDATE)
     deadline = time.monotonic() + SETTLE_SECONDS
-    while not serving.is_answering(following):
+    while not is_answering(following):
         if time.monotonic() > deadline:
             raise EndpointError(
                 f"'{name}' version {candidate.version} took over {following.endpoint} and does not "
@@ -59,6 +73,6 @@ def promote_local(candidate: ServingRecord, store: ModelStore, model_store: str)
 
 def roll_back_local(model_name: str, model_store: str) -> None:
     """Stop the candidate and what was to follow; the live endpoint was never touched."""
-    folder = serving.serving_dir_of(model_store)
-    for role in (serving.CANDIDATE, serving.NEXT):
-        serving.stop_role(folder, model_name, role)
+    folder = serving_dir_of(model_store)
+    for role in (CANDIDATE, NEXT):
+        stop_role(folder, model_name, role)

@@ -9,7 +9,7 @@ from shipway.components.lib.errors import ConflictError, ShipwayError
 from shipway.components.lib.model_store import ModelStore, open_store
 from shipway.components.lib.release_policy import ReleasePolicy
 from shipway.components.lib.reports import Report
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 from shipway.components.release.bake import bake
 
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"

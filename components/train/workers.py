@@ -25,7 +25,7 @@ from shipway.components.lib.errors import ConfigurationError, DataError, WorkerE
 from shipway.components.lib.memory import rows_that_fit
 from shipway.components.lib.own_pod import on_cluster
 from shipway.components.lib.parameters import Settings
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 from shipway.components.lib.storage import store_uri
 from shipway.components.train.checkpoint import Checkpoints, Curves
 

@@ -15,8 +15,9 @@ from urllib.request import Request, urlopen
 import docker
 import pytest
 
-from shipway.components.lib import serving
 from shipway.components.lib.images import TARGETS
+from shipway.components.lib.ports import free_port
+from shipway.components.lib.serving_record import ServingRecord, list_endpoints
 from shipway.pipelines.container_client import connect
 
 SHIPWAY = str(Path(sys.executable).with_name("shipway"))
@@ -91,10 +92,10 @@ class Shell(NamedTuple):
     def package(self) -> Path:
         return next(self.folder.glob(".shipway/runs/*/artifacts/**/golden.json")).parent
 
-    def records(self) -> list[serving.ServingRecord]:
-        return serving.list_endpoints(self.folder / ".shipway" / "serving")
+    def records(self) -> list[ServingRecord]:
+        return list_endpoints(self.folder / ".shipway" / "serving")
 
-    def ask(self, record: serving.ServingRecord) -> list[Any]:
+    def ask(self, record: ServingRecord) -> list[Any]:
         rows = json.loads((self.package / "golden.json").read_text())["rows"]
         body = json.dumps({"instances": rows[:1]}).encode()
         request = Request(record.v1_url, body, {"content-type": "application/json"})
@@ -217,7 +218,7 @@ def shipway() -> str:
 @pytest.fixture(scope="session")
 def shell(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Where a first run has been made, to an endpoint."""
-    shell = Shell(tmp_path_factory.mktemp("shell"), serving.free_port())
+    shell = Shell(tmp_path_factory.mktemp("shell"), free_port())
     sampled = shell.shipway("sample", "churn", "--rows", "2000", "--out", "data")
     assert sampled.returncode == 0, sampled.stderr
     first = shell.run()

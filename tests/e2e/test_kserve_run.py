@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from shipway.components.lib.model_store import open_store
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 from shipway.pipelines.run import Run, start
 from shipway.pipelines.sample import write_sample
 from shipway.pipelines.specs import load_compiled

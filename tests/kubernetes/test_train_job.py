@@ -17,7 +17,7 @@ from shipway.components.lib.access import TRAINING
 from shipway.components.lib.cluster import Cluster
 from shipway.components.lib.errors import ConfigurationError, EndpointError, WorkerError
 from shipway.components.lib.model_package import check_golden, load_package
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 from shipway.components.train import train_job
 from shipway.components.train.train_job import manifest, run_train_job
 from shipway.components.train.workers import Job

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from shipway.components.lib import serving
+from shipway.components.lib import ports
+from shipway.components.lib.serving_process import stop_endpoint
 from shipway.pipelines.endpoints import find_places
 from shipway.pipelines.run import Run, start
 from shipway.pipelines.specs import load_compiled
@@ -22,7 +23,7 @@ class Shell:
         self.screen = ""
 
     def run(self, **given: object) -> Run:
-        given.setdefault("endpoint_port", serving.free_port())
+        given.setdefault("endpoint_port", ports.free_port())
         console = Console(file=io.StringIO(), width=200, highlight=False)
         run = start(load_compiled("train-and-deploy"), given, self.state, console)
         show(run, console)
@@ -33,7 +34,7 @@ class Shell:
 
 @pytest.fixture
 def free_port() -> int:
-    return serving.free_port()
+    return ports.free_port()
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def shell(tmp_path: Path, repository: Path) -> Iterator[Shell]:
     (state / "envs").symlink_to(environments)
     yield Shell(state)
     for place in find_places(state):
-        serving.stop_endpoint(*place)
+        stop_endpoint(*place)
 
 
 @pytest.fixture

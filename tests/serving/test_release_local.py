@@ -13,11 +13,19 @@ import pytest
 
 from shipway.components.deploy.kserve import KServeTarget
 from shipway.components.deploy.logic import deploy
-from shipway.components.lib import serving
+from shipway.components.lib.answering import DIGEST_HEADER, is_answering
 from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.errors import ConfigurationError, EndpointError, ModelPackageError
 from shipway.components.lib.model_store import open_store
-from shipway.components.lib.serving import DIGEST_HEADER, ServingRecord
+from shipway.components.lib.ports import free_port, port_is_free
+from shipway.components.lib.serving_process import stop_endpoint
+from shipway.components.lib.serving_record import (
+    CANDIDATE,
+    NEXT,
+    ServingRecord,
+    load_record,
+    serving_dir_of,
+)
 from shipway.components.release.logic import release
 
 
@@ -28,8 +36,8 @@ class Endpoint:
         self.root = root
         self.uri = str(root / "store")
         self.store = open_store(self.uri)
-        self.folder = serving.serving_dir_of(self.uri)
-        self.port = serving.free_port()
+        self.folder = serving_dir_of(self.uri)
+        self.port = free_port()
         for package in packages:
             self.store.register("trips", package, {})
 
@@ -58,12 +66,12 @@ class Endpoint:
         return "2" if self.live().version == "1" else "1"
 
     def live(self) -> ServingRecord | None:
-        return serving.load_record(self.folder, "trips")
+        return load_record(self.folder, "trips")
 
     def waiting(self) -> list[str]:
         """The servers that were started and are not the endpoint."""
-        roles = (serving.CANDIDATE, serving.NEXT)
-        return [role for role in roles if serving.load_record(self.folder, "trips", role)]
+        roles = (CANDIDATE, NEXT)
+        return [role for role in roles if load_record(self.folder, "trips", role)]
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def open_endpoint(models, root: Path) -> Iterator[Endpoint]:
     try:
         yield endpoint
     finally:
-        serving.stop_endpoint(endpoint.folder, "trips")
+        stop_endpoint(endpoint.folder, "trips")
 
 
 @pytest.fixture
@@ -87,8 +95,8 @@ def released(models, tmp_path_factory):
     """An endpoint that serves its champion, version 1 or 2: servers are slow to start."""
     with open_endpoint(models, tmp_path_factory.mktemp("released")) as endpoint:
         record = endpoint.deploy("1")
-        assert record.port != endpoint.port and serving.port_is_free(endpoint.port)
-        assert serving.is_answering(record) and record.digest == models["binary"].digest
+        assert record.port != endpoint.port and port_is_free(endpoint.port)
+        assert is_answering(record) and record.digest == models["binary"].digest
         outcome, decision = endpoint.release(record)
         assert (outcome, decision.verdict, decision.gate) == ("promoted", "pass", "release")
         assert not record.is_running
@@ -200,7 +208,7 @@ def test_a_first_candidate_whose_probe_cannot_be_read_leaves_nothing(endpoint):
     assert endpoint.release(candidate, None)[0] == "rolled_back"
     assert not candidate.is_running and endpoint.waiting() == []
     assert endpoint.live() is None and endpoint.store.champion("trips") is None
-    assert serving.port_is_free(endpoint.port)
+    assert port_is_free(endpoint.port)
 
 
 def test_a_champion_that_moved_meanwhile_rolls_back(released):

@@ -14,7 +14,7 @@ import pytest
 from shipway.components.lib.files import sha256_of
 from shipway.components.lib.model_package import FORMAT, REQUIRED
 from shipway.components.lib.model_store import ModelStore, open_store
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 
 
 def write_package(path: Path, content: str | bytes) -> Path:

@@ -10,7 +10,7 @@ from shipway.components.lib import model_store_gcs
 from shipway.components.lib.errors import ModelPackageError, StoreError
 from shipway.components.lib.files import sha256_of
 from shipway.components.lib.model_store import ModelStore, open_store
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 
 SEVERAL_CHUNKS = b"0123456789abcdef" * (20 << 16)  # 20 MiB: two chunks and a half
 

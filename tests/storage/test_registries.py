@@ -14,7 +14,7 @@ from shipway.components.lib.decision import Decision, Rule
 from shipway.components.lib.errors import ConfigurationError, StoreError
 from shipway.components.lib.files import sha256_of
 from shipway.components.lib.model_store import open_store
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 from shipway.components.register.logic import register
 
 MLFLOW = "mlflow==3.17.2"

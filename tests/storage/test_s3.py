@@ -8,7 +8,7 @@ from shipway.components.lib import model_store_s3
 from shipway.components.lib.errors import ModelPackageError, StoreError
 from shipway.components.lib.files import sha256_of
 from shipway.components.lib.model_store import ModelStore, open_store
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 
 MODEL = "taxi/versions/1/model.ubj"
 PART = 5 << 20  # the least that S3 takes

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from shipway.components.alert.logic import WEBHOOK, Outcome, send
-from shipway.components.lib.serving import free_port
+from shipway.components.lib.ports import free_port
 
 GOOD = Outcome("SUCCEEDED", "runs/7", "", "taxi")
 BAD = Outcome("FAILED", "runs/8", "train: out of memory", "taxi")

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from shipway.components.lib.files import write_json_aside
-from shipway.components.lib.serving import LIVE, ServingRecord, record_path
+from shipway.components.lib.serving_record import LIVE, ServingRecord, record_path
 from shipway.pipelines.cli import cli
 from shipway.pipelines.endpoints import Place, find_places
 

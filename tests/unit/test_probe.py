@@ -15,7 +15,7 @@ from shipway.components.lib.endpoint import Golden, Reply, quantile
 from shipway.components.lib.errors import ConfigurationError, EndpointError
 from shipway.components.lib.files import sha256_of
 from shipway.components.lib.parity import compare_v1, compare_v2
-from shipway.components.lib.serving import ServingRecord
+from shipway.components.lib.serving_record import ServingRecord
 from shipway.components.probe.logic import probe
 
 ROWS = [{"fare": 1.0, "paid": True}, {"fare": None, "paid": False}, {"fare": 3.5, "paid": True}]
