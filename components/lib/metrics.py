@@ -208,14 +208,6 @@ def _of_means(pair: tuple[str, Measure, Measure], level: float) -> Interval | No
     return None if gain is None else Interval(*gain)
 
 
-def metric_draws(
-    target: Target, y: np.ndarray, prediction: "Prediction", name: str, *, rounds: int, seed: int
-) -> np.ndarray:
-    """A metric under the bootstrap's weights, shape (rounds,); NaN where it is undefined."""
-    measure = _chosen(_measures(target, y, prediction), [name])[name]
-    return _resample([measure], y, _rounds(target, y, rounds), seed)[:, 0]
-
-
 def constant_prediction(target: Target, y: np.ndarray) -> "Prediction":
     """The best prediction that looks at no column: the baseline of every model.
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shipway.components.lib.columns import numbers
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.kinds import is_moment, is_number, is_text, kind_of
+from shipway.components.lib.moments import seconds_of
 from shipway.components.lib.private import is_private
 from shipway.components.lib.tables import read_schema
-from shipway.components.lib.words import parse_moment
 from shipway.components.split.scan import read_column
 
 EPOCHS = ((1e8, 4e9, 1.0), (1e11, 4e12, 1e3), (1e14, 4e15, 1e6))
@@ -44,51 +43,20 @@ def read_times(dataset: Path, name: str) -> np.ndarray:
 def _ordering(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:
     name = field.name
     if is_moment(column.type):
-        return _seconds(column)
+        return seconds_of(column)
     if is_number(column.type):
         return numbers(column)
     if is_text(column.type):
-        seconds, wrong = text_seconds(column)
-        if wrong is None:
+        seconds = seconds_of(column)
+        wrong = np.flatnonzero(np.isnan(seconds))
+        if not len(wrong):
             return seconds
-        shown = "a value" if is_private(field) else repr(wrong)
+        shown = "a value" if is_private(field) else repr(column[int(wrong[0])].as_py())
         raise DataError(
             f"Column '{name}' orders the rows in time, but {shown} is no time. Write times as "
             "2024-05-31T12:00:00, or choose another time_column."
         )
     raise DataError(f"Column '{name}' is of type {column.type}, which is no time.")
-
-
-def _seconds(column: pa.ChunkedArray) -> np.ndarray:
-    whole = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-    return numbers(whole) / 1e6
-
-
-def text_seconds(column: pa.ChunkedArray) -> tuple[np.ndarray, str | None]:
-    """Seconds since 1970 of times in text, NaN for none; and the first text that is no time.
-
-    A time without a zone is taken as UTC.
-    """
-    for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
-        try:  # Arrow reads whole columns of one way of writing, and that is nearly all there are
-            return _seconds(column.cast(kind)), None
-        except pa.ArrowInvalid:
-            continue
-    encoded = pc.dictionary_encode(column)
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    texts = encoded.dictionary.to_pylist()
-    moments = [parse_moment(text) for text in texts]
-    values = np.array([*map(_stamp, moments), np.nan])
-    wrong = next((t for t, m in zip(texts, moments, strict=True) if m is None), None)
-    codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    return values[codes], wrong
-
-
-def _stamp(moment: datetime.datetime | None) -> float:
-    if moment is None:
-        return float("nan")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def moments(name: str, column: pa.ChunkedArray) -> np.ndarray | None:
@@ -98,7 +66,7 @@ def moments(name: str, column: pa.ChunkedArray) -> np.ndarray | None:
     and the column is named like a time: codes have as many digits.
     """
     if is_moment(column.type):
-        return _seconds(column)
+        return seconds_of(column)
     if is_number(column.type) and _NAMES_A_TIME.search(name):
         values = numbers(column)
         known = values[~np.isnan(values)]
@@ -107,7 +75,7 @@ def moments(name: str, column: pa.ChunkedArray) -> np.ndarray | None:
                 return values / unit
         return None
     if is_text(column.type) and kind_of(column)[0] == "datetime":
-        return text_seconds(column)[0]
+        return seconds_of(column)
     return None
 
 

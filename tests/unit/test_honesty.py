@@ -325,6 +325,16 @@ def test_a_model_that_wears_off_is_told(kind: str, tmp_path: Path) -> None:
     assert stability(tmp_path / "test", "", held(y, p)) == {}
 
 
+@pytest.mark.parametrize(("growth", "wears"), [(1.0, False), (1.5, True)])
+def test_wear_of_an_error_is_its_growth(growth: float, wears: bool, tmp_path: Path) -> None:
+    write_table(pa.table({"when": np.arange(2_000)}), tmp_path / "test")
+    noise = np.random.default_rng(5).normal(size=2_000) * np.repeat([1.0, growth], 1_000)
+    shown = HeldOut(Target("regression"), noise, Prediction(values=np.zeros(2_000)), {})
+    wear = stability(tmp_path / "test", "when", shown)["wear"]
+    assert wear["low"] < growth - 1 < wear["high"]
+    assert (wear["low"] > 0) == wears
+
+
 def test_differences_from_baselines_are_paired() -> None:
     y, p, _ = coin(500)
     mine = held(y, p).prediction

@@ -6,7 +6,6 @@ is compared later, or a payload log, may hold the same column in another type: t
 decides how its cells are read.
 """
 
-import datetime
 import math
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from shipway.components.lib.columns import encode_distinct, numbers
 from shipway.components.lib.kinds import PARSED_SHARE, is_moment, is_number, is_text
+from shipway.components.lib.moments import seconds_of
 from shipway.components.lib.words import parse_moment, parse_number
 
 MAX_VALUES = 5_000
@@ -114,26 +114,11 @@ def view_numbers(view: View, values: pa.ChunkedArray) -> np.ndarray:
             return encode_distinct(values, lambda text: (parse_number(text),), 1)[:, 0]
         readable = is_number(values.type) or pa.types.is_boolean(values.type)
         return numbers(values) if readable else np.full(len(values), math.nan)
-    seconds = _seconds(values)
+    seconds = seconds_of(values)
     if view.kind == "hour":
         return np.asarray(np.floor(seconds / 3600) % 24)
     # The first of January 1970 was a Thursday.
     return np.asarray((np.floor(seconds / DAY) + 3) % 7) if view.kind == "weekday" else seconds
-
-
-def _seconds(values: pa.ChunkedArray) -> np.ndarray:
-    if is_moment(values.type):
-        return numbers(values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())) / 1e6
-    if is_text(values.type):
-        return encode_distinct(values, lambda text: (_second(text),), 1)[:, 0]
-    return np.full(len(values), math.nan)
-
-
-def _second(text: str) -> float:
-    moment = parse_moment(text)
-    if moment is None:
-        return math.nan
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def view_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
