@@ -83,7 +83,7 @@ def train_and_deploy(
     training_parameters: Dict[str, float] = {},
     quality: str = "standard",
     tuning_seconds: int = 0,
-    tuning_trials: int = 200,
+    tuning_trials: int = 0,
     tuner: str = "optuna",
     objective: str = "auto",
     weight_column: str = "",
@@ -147,7 +147,7 @@ def train_and_deploy(
         training_parameters: XGBoost parameters by name; empty takes the defaults.
         quality: fast (larger steps), standard, or best (a bag of folds, merged into one model).
         tuning_seconds: Seconds to search those that are not set; 0 does not search.
-        tuning_trials: Trials at most.
+        tuning_trials: Trials at most; 0 leaves the end to the time; of Katib 200.
         tuner: optuna, or katib, whose trials are pods of the cluster.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.
         weight_column: Column that weighs rows in training; not a feature.
@@ -292,6 +292,7 @@ def train_and_deploy(
                     model=trained.outputs["model"],
                     test=split.outputs["test"],
                     train=split.outputs["train"],
+                    validation=split.outputs["validation"],
                     slice_columns=slice_columns,
                     protected_columns=protected_columns,
                     time_column=time_column,

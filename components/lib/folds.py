@@ -14,6 +14,7 @@ from shipway.components.lib.transform import Rows
 
 SMALL = 5_000  # rows, training and validation together, below which each of them is needed
 TIME_FOLDS = 3
+BLOCKS = 30  # of rows in the order of time, whose losses are taken to depend on each other
 FIRST_SHARE = 0.3  # a fold in time order trains on so many of the rows at least
 
 
@@ -37,8 +38,7 @@ def drawn_folds(plan: FeaturePlan, rows: Rows, folds: int, seed: int) -> Iterato
     y = plan.target.encode(rows.column(plan.label))
     groups, apart = None, len(y)
     if plan.group_column:
-        encoded = rows.column(plan.group_column).combine_chunks().dictionary_encode()
-        groups = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        groups = group_codes(rows.column(plan.group_column))
         apart = len(np.unique(groups))
     if apart < 2:
         what = f"one value of '{plan.group_column}'" if plan.group_column else "one row"
@@ -97,6 +97,20 @@ def folds_in_time(
         found.append((np.sort(order[:start]), np.sort(order[start:end])))
         end = start
     return found[::-1]
+
+
+def group_codes(column: pa.ChunkedArray) -> np.ndarray:
+    """The number of each row's group; rows without one are of a group of their own."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.fill_null(len(encoded.dictionary)).to_numpy())
+
+
+def time_blocks(rows: Rows, name: str) -> np.ndarray:
+    """The number of each row's stretch of time: all stretches hold equally many rows."""
+    order = np.argsort(_times(rows.column(name), name), kind="stable")
+    blocks = np.empty(len(order), dtype=np.int64)
+    blocks[order] = np.arange(len(order)) * min(BLOCKS, len(order)) // len(order)
+    return blocks
 
 
 def _times(column: pa.ChunkedArray, name: str) -> np.ndarray:

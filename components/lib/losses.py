@@ -58,12 +58,25 @@ def mean(values: np.ndarray, weights: np.ndarray | None) -> float:
     return float(np.average(values, weights=weights))
 
 
-def mean_error(values: np.ndarray, weights: np.ndarray | None) -> float:
-    """The standard error of the weighted mean."""
-    if weights is None:
-        return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    spread = weights * (values - mean(values, weights))
-    return float(np.sqrt((spread**2).sum()) / weights.sum())
+def mean_error(
+    values: np.ndarray, weights: np.ndarray | None, blocks: np.ndarray | None = None
+) -> float:
+    """The standard error of the weighted mean.
+
+    Args:
+        values: shape (n,).
+        weights: shape (n,), or None.
+        blocks: number of the block that each value is of, shape (n,): those of one block may depend
+            on each other, and count as one (the cluster-robust error). None where none do.
+    """
+    shares = np.ones(len(values)) if weights is None else weights
+    spread: np.ndarray = shares * (values - mean(values, weights))
+    if blocks is not None:
+        spread = np.bincount(blocks, spread)
+    count = len(spread)
+    if count < 2:
+        return 0.0
+    return float(np.sqrt(count / (count - 1) * (spread**2).sum()) / shares.sum())
 
 
 def shown(booster: Mapping[str, Any], loss: float) -> float:

@@ -3,6 +3,10 @@
 Of all that are within one standard error of the best, the smallest model is taken: the rule of
 L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Trees", 1984, section
 3.4.3. The error is that of the paired difference on the same rows: what is hard for both cancels.
+Rows of one stretch of time or of one group count as one, since they favour one model together.
+
+The defaults stand where they are within that error. The best of many trials is flattered by the
+rows that chose it, and they are not: what no error tells apart is not worth leaving them for.
 """
 
 import logging
@@ -48,7 +52,8 @@ class Difference:
 def gain(first: Result, second: Result) -> Difference:
     """How much less the first loses than the second."""
     difference = second.losses - first.losses
-    return Difference(mean(difference, first.weights), mean_error(difference, first.weights))
+    error = mean_error(difference, first.weights, first.related)
+    return Difference(mean(difference, first.weights), error)
 
 
 def finals(
@@ -73,11 +78,23 @@ def finals(
 
 
 def smallest_of_the_best(finalists: Sequence[Finalist]) -> Finalist:
-    """The smallest of those within one standard error of the best."""
+    """The defaults, if within one standard error of the best; or else the smallest within it.
+
+    Of the smaller ones only those are taken that beat the defaults as surely as the best does: no
+    more than what tuning bought is given away for size.
+    """
     best = min(finalists, key=lambda one: one.result.loss)
+    defaults = next((one for one in finalists if not one.parameters), None)
 
-    def ties(one: Finalist) -> bool:
-        behind = gain(best.result, one.result)
-        return behind.value <= behind.error
+    def better(first: Finalist, second: Finalist) -> bool:
+        ahead = gain(first.result, second.result)
+        return ahead.value > ahead.error
 
-    return min(filter(ties, finalists), key=lambda one: (one.result.leaves, one.result.loss))
+    if defaults is not None and not better(best, defaults):
+        return defaults
+    tied = [
+        one
+        for one in finalists
+        if not better(best, one) and (defaults is None or better(one, defaults))
+    ]
+    return min(tied, key=lambda one: (one.result.leaves, one.result.loss))

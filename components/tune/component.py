@@ -16,7 +16,7 @@ def tune_model(
     study: Output[Artifact],
     report: Output[HTML],
     time_budget_seconds: int = 0,
-    trial_budget: int = 200,
+    trial_budget: int = 0,
     parallel_trials: int = 0,
     parameters: Dict[str, float] = {},
     objective: str = "auto",
@@ -36,7 +36,7 @@ def tune_model(
         validation: Rows that judge.
         plan: Feature plan fitted on the training rows.
         time_budget_seconds: Seconds to search at most; 0 does not search.
-        trial_budget: Trials at most; 0 does not search.
+        trial_budget: Trials at most; 0 leaves the end to the time; of Katib 200.
         parallel_trials: Trials at a time; 0 as cores allow, 1 repeats exactly.
         parameters: XGBoost parameters by name that are set and not searched.
         objective: auto; of a regression squared, absolute, quantile, poisson, tweedie or gamma.

@@ -16,7 +16,7 @@ MODULE = "shipway.components.tune.trial"
 METRIC = "loss"
 FACTS = ("rounds", "leaves", "seconds")
 CONTAINER = "trial"
-PARALLEL = 3  # trials at a time, where the request leaves it open
+TRIALS, PARALLEL = 200, 3  # at most and at a time, where the request leaves it open
 ENDED = 'status.conditions.#(type=="{}")#|#(status=="True")#'
 
 Object = dict[str, Any]
@@ -34,7 +34,8 @@ def manifest(
         places: URIs of train, validation and plan.
         pod: the step's own, whose image, account, resources and credentials trials take.
     """
-    parallel = min(request.jobs or PARALLEL, request.trials)
+    trials = request.trials or TRIALS
+    parallel = min(request.jobs or PARALLEL, trials)
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
@@ -53,9 +54,9 @@ def manifest(
                 "algorithmName": "tpe",
                 "algorithmSettings": [{"name": "random_state", "value": str(request.seed)}],
             },
-            "maxTrialCount": request.trials,
+            "maxTrialCount": trials,
             "parallelTrialCount": parallel,
-            "maxFailedTrialCount": min(parallel, request.trials),
+            "maxFailedTrialCount": parallel,
             "resumePolicy": "Never",
             "parameters": [_parameter(one, space.ranges[one]) for one in sorted(space.ranges)],
             "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},

@@ -5,76 +5,35 @@ learnt again from the rows that a fold trains on, so that no fold's judge has ta
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import xgboost as xgb
 
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
+from shipway.components.lib.folds import (
+    SMALL,
+    drawn_folds,
+    folds_in_time,
+    group_codes,
+    time_blocks,
+)
 from shipway.components.lib.memory import rows_that_fit
-from shipway.components.lib.queries import by_query, labels_of, told, whole_queries
+from shipway.components.lib.queries import by_query, labels_of
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.target_statistics import category_codes, category_statistics
 from shipway.components.lib.transform import Rows
 from shipway.components.lib.weights import row_weights
+from shipway.components.tune.fold import Block, Fold
 
 FOLDS = 5
 FEW, SHARE, MANY = 10_000, 0.25, 100_000
+# Tables that are not small are judged by folds, too, where there is time: some 50 trials and the
+# finalists are each trained five times.
+MODERATE, CELLS_A_SECOND = 20_000, 2_000
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows as the model sees them.
-
-    Attributes:
-        matrix: float32 of shape (n, k).
-        y: labels, shape (n,); of a ranking in the order of their queries.
-        weights: shape (n,), or None.
-    """
-
-    matrix: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None
-
-    def take(self, rows: np.ndarray) -> "Block":
-        """Some of the rows."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Block(self.matrix[rows], self.y[rows], weights)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Rows to train on, and rows to judge by."""
-
-    training: Block
-    held_out: Block
-
-    def sampled(self, rows: int, seed: int) -> "Fold":
-        """The fold with so many rows of either kind at most."""
-        draw = np.random.default_rng(seed)
-        parts = []
-        for block in (self.training, self.held_out):
-            total = len(block.y)
-            taken = whole_queries(block.y, rows, draw) if total > rows else np.arange(total)
-            parts.append(block.take(taken))
-        return Fold(*parts)
-
-    def matrices(
-        self, names: Sequence[str], bins: int, threads: int
-    ) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
-        """XGBoost's matrices of both, which all trials share."""
-        train, held = self.training, self.held_out
-        more = {"feature_names": names, "max_bin": bins, "nthread": threads or None}
-        first = xgb.QuantileDMatrix(train.matrix, **told(train.y, train.weights), **more)
-        return first, xgb.QuantileDMatrix(
-            held.matrix, ref=first, **told(held.y, held.weights), **more
-        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +59,7 @@ def folds_of(
     time_column: str = "",
     balance: bool = False,
     seed: int = 0,
+    seconds: float = 0.0,
 ) -> Folds:
     """Choose how trials are judged, and make the rows.
 
@@ -110,6 +70,7 @@ def folds_of(
         time_column: orders rows in time; empty where order does not matter.
         balance: whether all classes weigh alike.
         seed: of folds and samples.
+        seconds: that the tuning may take.
 
     Raises:
         DataError: a table does not fit the plan, or the time column is not there.
@@ -117,13 +78,15 @@ def folds_of(
     names = safe_names(plan)
     in_time = folds_in_time(rows, held_out, time_column) if time_column else None
     if in_time is not None:
-        # Of these folds trials see a sample only, and nobody else sees more.
-        most, earlier = sample_rows(rows.num_rows), []
+        earlier = []
         for numbers in in_time:
-            past, future = (_some(rows, part, most, seed) for part in numbers)
-            earlier.append(_fold(relearnt(plan, past), past, future, balance))
-        return Folds("time order", [*earlier, _given(plan, rows, held_out, balance, seed)], names)
-    if rows.num_rows + held_out.num_rows >= SMALL:
+            past, future = (_some(rows, part, MANY, seed) for part in numbers)
+            earlier.append(_fold(relearnt(plan, past), past, future, balance, time_column))
+        last = _given(plan, rows, held_out, balance, seed, time_column)
+        return Folds("time order", [*earlier, last], names)
+    total = rows.num_rows + held_out.num_rows
+    ample = total * len(names) <= seconds * CELLS_A_SECOND
+    if total >= (MODERATE if ample else SMALL):
         return Folds("validation split", [_given(plan, rows, held_out, balance, seed)], names)
     pool = pa.concat_tables(
         table.take(range(table.num_rows), rows.column_names) for table in (rows, held_out)
@@ -148,19 +111,24 @@ def _some(table: StoredTable, numbers: np.ndarray, most: int, seed: int) -> pa.T
 
 
 def _given(
-    plan: FeaturePlan, rows: StoredTable, held_out: StoredTable, balance: bool, seed: int
+    plan: FeaturePlan,
+    rows: StoredTable,
+    held_out: StoredTable,
+    balance: bool,
+    seed: int,
+    time_column: str = "",
 ) -> Fold:
     """The given split: all of its rows, or as many as the memory has room for."""
     most = rows_that_fit(len(plan.feature_names))
     if rows.num_rows + held_out.num_rows <= most:
-        return _fold(plan, rows, held_out, balance)
+        return _fold(plan, rows, held_out, balance, time_column)
     share = most / (rows.num_rows + held_out.num_rows)
     past, future = (
         _some(table, np.arange(table.num_rows), int(share * table.num_rows), seed)
         for table in (rows, held_out)
     )
     _log.info("%d of %d training rows fit in memory", past.num_rows, rows.num_rows)
-    return _fold(relearnt(plan, past), past, future, balance)
+    return _fold(relearnt(plan, past), past, future, balance, time_column)
 
 
 def relearnt(plan: FeaturePlan, rows: pa.Table) -> FeaturePlan:
@@ -177,7 +145,9 @@ def relearnt(plan: FeaturePlan, rows: pa.Table) -> FeaturePlan:
     return replace(plan, columns=[again(column) for column in plan.columns])
 
 
-def _fold(plan: FeaturePlan, rows: Rows, held_out: Rows, balance: bool) -> Fold:
+def _fold(
+    plan: FeaturePlan, rows: Rows, held_out: Rows, balance: bool, time_column: str = ""
+) -> Fold:
     blocks = []
     for table, matrix in (
         (rows, plan.transform_training(rows)),
@@ -186,4 +156,14 @@ def _fold(plan: FeaturePlan, rows: Rows, held_out: Rows, balance: bool) -> Fold:
         y = labels_of(plan, table)
         block = Block(matrix, y, row_weights(plan, table, y, balance))
         blocks.append(block.take(by_query(y)) if plan.target.ranked else block)
-    return Fold(*blocks)
+    training, judge = blocks
+    return Fold(training, replace(judge, related=_related(plan, held_out, time_column)))
+
+
+def _related(plan: FeaturePlan, rows: Rows, time_column: str) -> np.ndarray | None:
+    """Which rows may depend on each other; queries of a ranking are one loss each."""
+    if plan.target.ranked:
+        return None
+    if time_column:
+        return time_blocks(rows, time_column)
+    return group_codes(rows.column(plan.group_column)) if plan.group_column else None

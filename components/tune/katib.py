@@ -77,7 +77,7 @@ def search_on_cluster(
     name = f"shipway-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if cluster.get(KIND, name) is None:
         cluster.apply(manifest(name, layout.space, request, tables, own_pod(cluster)))
-    _log.info("%s '%s' searches with %d trials at most", KIND, name, request.trials)
+    _log.info("%s '%s' searches", KIND, name)
     experiment = _ended(cluster, name, deadline, stop)
     status = experiment.get("status", {})
     failed = _condition(experiment, "Failed")

@@ -14,7 +14,8 @@ from shipway.components.lib.losses import RANKING
 from shipway.components.lib.objectives import check_labels
 from shipway.components.lib.parameters import Settings, settings_for
 from shipway.components.lib.stored_table import StoredTable
-from shipway.components.tune.folds import Fold, Folds, folds_of, sample_rows
+from shipway.components.tune.fold import Fold
+from shipway.components.tune.folds import Folds, folds_of, sample_rows
 from shipway.components.tune.request import Request
 from shipway.components.tune.search import PATIENCE, ROUNDS, cores
 from shipway.components.tune.space import Space, rounded, space_for
@@ -81,6 +82,7 @@ def layout_of(train: Path, validation: Path, plan_path: Path, request: Request) 
     folds = folds_of(
         plan, rows, held_out,
         time_column=request.time_column, balance=settings.balance, seed=request.seed,
+        seconds=request.seconds,
     )  # fmt: skip
     last = folds.folds[-1]
     count = len(last.training.y)

@@ -67,7 +67,7 @@ def tune(
     paths = {"train": train_path, "validation": validation_path, "plan": plan_path}
     places = {name: str(path) for name, path in (paths | {"study": study_path}).items()}
     places |= uris or {}
-    if not (request.seconds and request.trials):
+    if not request.seconds:
         write_json_aside(study_path, {"tuned": False, "parameters": dict(request.parameters)})
         write_untuned_page(report_path, request.parameters)
         return Tuned(dict(request.parameters), {"tuned": "no"})

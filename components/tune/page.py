@@ -16,8 +16,8 @@ from shipway.components.tune.study import Study
 ENOUGH = 8  # trials, to say what mattered
 SCHEMES = {
     "validation split": "Trials are judged by the validation split.",
-    "cross-validation": "The table is small: trials are judged by folds of training and validation "
-    "rows together, and so is the number of rounds.",
+    "cross-validation": "The table is small enough for it: trials are judged by folds of training "
+    "and validation rows together, and so is the number of rounds.",
     "time order": "Rows are ordered in time: each fold is judged by rows later than those it "
     "trained on.",
 }
@@ -85,10 +85,12 @@ def _add_finalists(report: Report, study: Study) -> None:
         "What the budget bought",
         ["candidate", study.metric, "loses more by", "standard error", "rounds", "leaves", "s"],
         rows,
-        "Candidates trained on all rows. Of those within one standard error of the best, by the "
-        "paired difference on the same rows, the smallest model is taken (Breiman et al., "
-        "Classification and Regression Trees, 1984, section 3.4.3). The rows that chose it flatter "
-        f"it: the evaluation on test rows is what counts.{squared}",
+        "Candidates trained on all rows. The defaults stand where they are within one standard "
+        "error of the best, by the paired difference on the same rows; or else, of those that are, "
+        "the smallest model is taken that beats the defaults by more than one (after Breiman et "
+        "al., Classification and Regression Trees, 1984, section 3.4.3). Rows of one stretch of "
+        "time or of one group count as one. The rows that chose a trial flatter it: the evaluation "
+        f"on test rows is what counts.{squared}",
     )
 
 

@@ -15,7 +15,7 @@ class Request:
     Attributes:
         parameters: XGBoost's, by name, that are set and not searched.
         seconds: of the clock at most; 0 does not tune.
-        trials: at most; 0 does not tune.
+        trials: at most; 0 leaves the end to the time, or to when no better ones come.
         jobs: trials at a time; 0 as cores allow. Only 1 gives one result for one seed.
         seed: of everything that draws.
         objective: auto, or one of a regression.
@@ -29,7 +29,7 @@ class Request:
 
     parameters: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0
-    trials: int = 200
+    trials: int = 0
     jobs: int = 0
     seed: int = 0
     objective: str = "auto"

@@ -6,11 +6,12 @@ one result, whether or not it was killed on the way.
 
 import json
 import logging
+import math
 import os
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ STARTUP = 10
 PRUNE_AFTER = 6
 WARMUP, EVERY = 30, 10
 ROUNDS, PATIENCE = 600, 25
+STALE = 80  # trials without a better one, after which a search has found what it will
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ class Budget:
 
     Attributes:
         seconds: of the search, by the clock; those of trials that a journal holds are counted.
-        trials: that end with a loss or are pruned.
+        trials: that end with a loss or are pruned; 0 for as many as are worth it.
         jobs: trials at a time.
     """
 
@@ -104,6 +106,12 @@ def loss_of(trial: FrozenTrial) -> float | None:
     return trial.value if trial.state == TrialState.COMPLETE else None
 
 
+def stale(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether the last of the ended trials, many of them, were no better than one before."""
+    losses = [math.inf if (loss := loss_of(trial)) is None else loss for trial in trials]
+    return bool(losses) and len(losses) - losses.index(min(losses)) > STALE
+
+
 class Search:
     """Trials until a budget is spent, or the step is told to end."""
 
@@ -156,7 +164,8 @@ class Search:
     def _next(self, budget: Budget) -> optuna.Trial | None:
         with self._lock:
             late = time.monotonic() > self._limits.deadline
-            if self._begun >= budget.trials or late or self._stop.is_set():
+            enough = self._begun >= budget.trials if budget.trials else stale(ended(self._study))
+            if enough or late or self._stop.is_set():
                 return None
             self._study.sampler = _sampler(self._seed, self._begun, budget.jobs)
             self._begun += 1

@@ -63,14 +63,12 @@ def run_study(
     """
     settings, folds, space = layout.settings, layout.folds, layout.space
     trials = searched(began + request.seconds * SEARCH_SHARE)
-    # Of folds in time order only the given split is trained on all rows: as `train_model` will.
-    judges = folds.folds if folds.scheme == "cross-validation" else folds.folds[-1:]
     limits = Limits(settings.rounds, settings.patience, began + request.seconds, stop)
     entries = _entries(trials, space)
     finalists: list[Finalist] = []
     if not stop.is_set() and entries:
         threads = int(settings.booster.get("nthread", 0))
-        whole = Arena.of(judges, folds.names, settings.booster["max_bin"], threads)
+        whole = Arena.of(folds.folds, folds.names, settings.booster["max_bin"], threads)
         finalists = finals(whole, settings.booster, entries, limits)
     chosen = smallest_of_the_best(finalists) if finalists else None
     parameters = _parameters(request, folds, chosen, trials, space)

@@ -11,7 +11,7 @@ import xgboost as xgb
 
 from shipway.components.lib.losses import as_loss, mean, mean_error, row_losses
 from shipway.components.lib.queries import told
-from shipway.components.tune.folds import Fold
+from shipway.components.tune.fold import Fold
 
 Report = Callable[[int, float], bool]
 
@@ -67,6 +67,7 @@ class Result:
         rounds: mean over the folds of the best round.
         leaves: of all trees, mean over the folds.
         seconds: that it took.
+        related: numbers that rows have in common which may depend on each other, or None.
     """
 
     loss: float
@@ -76,6 +77,7 @@ class Result:
     rounds: int
     leaves: int
     seconds: float
+    related: np.ndarray | None = None
 
 
 class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
@@ -149,8 +151,18 @@ def evaluate(
         leaves += sum(tree.count("leaf=") for tree in trained[:kept].get_dump())
     every = np.concatenate(losses)
     weight = np.concatenate(weights) if weights else None
+    related = _related(arena.folds)
+    error = mean_error(every, weight, related)
     seconds = time.monotonic() - began
     mean_leaves = round(leaves / len(boosters))
-    return Result(
-        mean(every, weight), mean_error(every, weight), every, weight, rounds, mean_leaves, seconds
-    )
+    return Result(mean(every, weight), error, every, weight, rounds, mean_leaves, seconds, related)
+
+
+def _related(folds: Sequence[Fold]) -> np.ndarray | None:
+    """Which held-out rows may depend on each other; those of different folds do not."""
+    found: list[np.ndarray] = []
+    for fold in folds:
+        if fold.held_out.related is None:
+            return None
+        found.append(fold.held_out.related + (found[-1].max() + 1 if found else 0))
+    return np.concatenate(found)

@@ -37,10 +37,9 @@ def test_tuning_ends_with_parameters_that_training_takes(tmp_path: Path, label: 
     assert len(page.encode()) < 1_000_000
 
 
-@pytest.mark.parametrize("budget", [{"seconds": 0}, {"trials": 0}])
-def test_without_a_budget_parameters_are_passed_on_at_once(tmp_path: Path, budget: dict) -> None:
+def test_without_a_budget_parameters_are_passed_on_at_once(tmp_path: Path) -> None:
     inputs = [tmp_path / name for name in ("train", "validation", "plan")]  # not even read
-    outputs = tmp_path / "study", tmp_path / "page", replace(QUICK, **budget), tmp_path / "journal"
+    outputs = tmp_path / "study", tmp_path / "page", replace(QUICK, seconds=0), tmp_path / "journal"
     assert tune(*inputs, *outputs).parameters == FIXED
     assert not (tmp_path / "journal").exists()
     assert study_of(tmp_path) == {"tuned": False, "parameters": FIXED}
@@ -105,3 +104,14 @@ def test_rounding_takes_no_parameter_out_of_its_range(scale: float) -> None:
         space = Space({name: one}, 0.1, 0.1)
         ends = [rounded({name: end}, space)[name] for end in (one.low, one.high)]
         assert ends == [one.low, one.high]
+
+
+def test_without_a_number_of_trials_a_search_ends_when_no_better_ones_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shipway.components.tune.search.STALE", 4)
+    run(place(tmp_path), replace(QUICK, trials=0))
+    losses = [trial["loss"] or math.inf for trial in study_of(tmp_path)["trials"]]
+    assert losses.index(min(losses)) == len(losses) - 1 - 4
+    run(tmp_path, replace(QUICK, trials=len(losses) + 2))  # a number that is given is kept to
+    assert len(study_of(tmp_path)["trials"]) == len(losses) + 2

@@ -1,7 +1,9 @@
 """The folds that trials are judged on."""
 
+import math
 import tempfile
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +15,13 @@ from shipway.components.lib.folds import drawn_folds
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
-from shipway.components.tune.folds import Fold, folds_of
+from shipway.components.tune.fold import Fold
+from shipway.components.tune.folds import folds_of
+from shipway.components.tune.trials import Arena, Limits, evaluate
 from tests.unit.tuning import table
 
 
-def layout(rows: pa.Table, held_out: pa.Table, **more: str):
+def layout(rows: pa.Table, held_out: pa.Table, seconds: float = 0.0, **more: str):
     target = Target("binary", ["no", "yes"], "yes")
     names = {name: more.get(name, "") for name in ("group_column", "time_column")}
     plan = fit_plan(rows, "label", target, **names)
@@ -26,7 +30,7 @@ def layout(rows: pa.Table, held_out: pa.Table, **more: str):
         for part, path in zip((rows, held_out), tables, strict=True):
             write_table(part, path)
         stored = [StoredTable(path) for path in tables]
-        return plan, folds_of(plan, *stored, time_column=names["time_column"])
+        return plan, folds_of(plan, *stored, time_column=names["time_column"], seconds=seconds)
 
 
 def where(fold: Fold, plan, name: str) -> tuple[set[float], set[float]]:
@@ -57,6 +61,11 @@ def test_groups_never_straddle_folds() -> None:
     assert len(folds.folds) == 5
     for fold in folds.folds:
         assert not set.intersection(*where(fold, plan, "twin"))
+        assert len(set(fold.held_out.related)) == len(where(fold, plan, "twin")[1])
+    limits = Limits(2, 2, math.inf, Event())
+    booster = {"objective": "binary:logistic", "eval_metric": "logloss", "max_bin": 16}
+    result = evaluate(Arena.of(folds.folds, folds.names, 16, 1), booster, limits)
+    assert len(set(result.related)) == 40  # a group of one fold is none of another's
 
 
 def test_few_rows_make_few_folds_and_one_row_or_group_none() -> None:
@@ -82,6 +91,9 @@ def test_folds_in_time_are_judged_by_what_comes_later() -> None:
     for fold in folds.folds:
         before, after = where(fold, plan, "when")
         assert max(before) < min(after)
+        when = fold.held_out.matrix[:, plan.feature_names.index("when")]
+        assert np.bincount(fold.held_out.related).tolist() == [7, 7, 6] * 10
+        assert np.all(np.diff(fold.held_out.related[np.argsort(when)]) >= 0)
 
 
 def test_a_cut_within_a_moment_is_a_split_in_time_all_the_same() -> None:
@@ -97,6 +109,20 @@ def test_a_table_that_was_not_split_in_time_has_no_folds_in_time() -> None:
     _, folds = layout(*large)
     assert folds.scheme == "validation split"
     assert [len(fold.training.y) for fold in folds.folds] == [4_500]
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "scheme"),
+    [
+        (700, 5, "validation split"),
+        (700, 300, "cross-validation"),
+        (15_500, 36_000, "validation split"),
+    ],
+)
+def test_a_table_of_thousands_has_folds_where_there_is_time_for_them(
+    rows: int, seconds: float, scheme: str
+) -> None:
+    assert layout(table("binary", 4_500, 0), table("binary", rows, 1), seconds)[1].scheme == scheme
 
 
 def test_a_time_column_that_is_not_there_is_named() -> None:

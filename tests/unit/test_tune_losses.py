@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from shipway.components.lib.losses import mean, row_losses, shown
+from shipway.components.lib.losses import mean, mean_error, row_losses, shown
 from shipway.components.lib.parameters import settings_for
 from shipway.components.lib.task import Target
 from shipway.components.tune.choice import Finalist, smallest_of_the_best
@@ -50,7 +50,7 @@ def test_the_loss_of_gamma_is_least_at_the_truth() -> None:
 
 def finalist(name: str, losses: np.ndarray, leaves: int) -> Finalist:
     result = Result(float(losses.mean()), 0.0, losses, None, 10, leaves, 1.0)
-    return Finalist(name, {}, result)
+    return Finalist(name, {} if name == "defaults" else {"max_depth": 3.0}, result)
 
 
 def test_of_the_best_within_a_standard_error_the_smallest_is_taken() -> None:
@@ -62,3 +62,43 @@ def test_of_the_best_within_a_standard_error_the_smallest_is_taken() -> None:
     worse = finalist("worse", hard + noise + 0.005, 30)
     assert smallest_of_the_best([best, tied, worse]) is tied
     assert smallest_of_the_best([best, worse]) is best
+
+
+def noise_around(shift: float, seed: int) -> np.ndarray:
+    """Differences of that mean, whose standard error is 0.0032."""
+    noise = np.random.default_rng(seed).normal(scale=0.1, size=1_000)
+    return shift + noise - noise.mean()
+
+
+@pytest.mark.parametrize(("shift", "taken"), [(0.002, "defaults"), (0.009, "small")])
+def test_the_defaults_stand_where_no_error_tells_them_from_the_best(
+    shift: float, taken: str
+) -> None:
+    hard = np.random.default_rng(0).exponential(size=1_000)
+    best, small = finalist("best", hard, 300), finalist("small", hard + 0.0, 30)
+    defaults = finalist("defaults", hard + noise_around(shift, 1), 900)
+    assert smallest_of_the_best([best, defaults, small]).name == taken
+
+
+def test_a_smaller_model_may_not_give_away_what_tuning_bought() -> None:
+    hard = np.random.default_rng(0).exponential(size=1_000)
+    defaults = finalist("defaults", hard + noise_around(0.004, 1), 900)
+    small = finalist("small", hard + noise_around(0.003, 2), 30)  # nearly as good as the best
+    best = finalist("best", hard, 300)
+    assert smallest_of_the_best([best, small]) is small
+    assert smallest_of_the_best([best, small, defaults]) is best
+
+
+def test_the_error_of_a_mean_knows_that_rows_of_one_day_go_together() -> None:
+    draw = np.random.default_rng(0)
+    days = np.repeat(np.arange(40), 50)
+    weights = draw.uniform(0.5, 2.0, len(days))
+    means, alone, together = [], [], []
+    for _ in range(400):
+        values = draw.normal(size=40)[days] + draw.normal(size=len(days))
+        means.append(mean(values, weights))
+        alone.append(mean_error(values, weights))
+        together.append(mean_error(values, weights, days))
+    assert np.mean(together) == pytest.approx(np.std(means), rel=0.1)
+    assert np.mean(alone) < np.std(means) / 3
+    assert mean_error(values, None, np.arange(len(days))) == mean_error(values, None)
