@@ -49,7 +49,7 @@ def shuffled(source: pa.Table, share: float = 1.0, seed: int = 0) -> pa.Table:
     return source.set_column(source.column_names.index("label"), "label", pa.array(label))
 
 
-def build(path: Path, source: pa.Table, golden: int = 0) -> Path:
+def build(path: Path, source: pa.Table, golden: int = 0, *, refit: bool = False) -> Path:
     """A model package trained on a table by the real plan and package; its rows lie beside it."""
     plan = fit_plan(source, "label", infer_task(source["label"]))
     parameters: dict[str, Any] = {"max_depth": 3, "eta": 0.2, "nthread": 1}
@@ -61,7 +61,9 @@ def build(path: Path, source: pa.Table, golden: int = 0) -> Path:
     threshold = 0.5 if plan.target.task == "binary" else None
     signature = signature_of(plan, "churn", threshold, Calibrator().to_json(), xgb.__version__)
     rows = source.drop_columns(["label"]).slice(0, golden).to_pylist()
-    write_package(path, booster, signature, rows, [], {}, {"parameters": parameters})
+    write_package(
+        path, booster, signature, rows, [], {}, {"parameters": parameters, "refit": refit}
+    )
     write_table(source, train_of(path))
     return path
 

@@ -1,6 +1,6 @@
 """What a model must beat: the best constant, one rule on one column, and a linear model.
 
-They are fitted on training rows, as the model was, and scored on the same test rows.
+They are fitted on the rows that the model was trained on, and scored on the same test rows.
 """
 
 import logging
@@ -40,7 +40,7 @@ def fit_baselines(
 
     Args:
         plan: the model's feature plan.
-        matrix: features of the training rows, float32 of shape (n, k).
+        matrix: features of the rows that taught the model, float32 of shape (n, k).
         y: their labels, as the target encodes them.
         test: features of the test rows, shape (m, k).
 

@@ -13,6 +13,7 @@ def evaluate_model(
     model: Input[Model],
     test: Input[Dataset],
     train: Input[Dataset],
+    validation: Input[Dataset],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
@@ -28,6 +29,7 @@ def evaluate_model(
         model: Model package.
         test: Test rows, which nothing before has read.
         train: Training rows, for the baselines and the learning curve.
+        validation: Validation rows, for the same where the model was trained on them, too.
         evaluation: JSON with every figure and the digest of the model.
         metrics: Value of each metric.
         classification: ROC curve and confusion matrix; empty for a regression.
@@ -48,6 +50,7 @@ def evaluate_model(
         report=Path(report.path),
         slice_columns=slice_columns,
         train=Path(train.path),
+        validation=Path(validation.path),
         protected_columns=protected_columns,
         time_column=time_column,
         seed=seed,

@@ -1,4 +1,4 @@
-"""Whether more data would help: the same parameters on ever larger samples of the training rows."""
+"""Whether more data would help: the same parameters on ever larger samples of what taught it."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def learning_curve(
 
     Args:
         package: the model, for its parameters.
-        matrix: features of a sample of the training rows.
+        matrix: features of a sample of the rows that taught the model.
         y: their labels.
         test: features of the test rows.
         held: the test rows, scored by the model.

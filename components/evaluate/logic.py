@@ -22,9 +22,8 @@ from shipway.components.evaluate.ranking import lift_table, threshold_table
 from shipway.components.evaluate.regions import find_regions
 from shipway.components.evaluate.residuals import residual_views
 from shipway.components.evaluate.robustness import robustness
-from shipway.components.evaluate.samples import sample_rows
+from shipway.components.evaluate.samples import Taught, taught_rows
 from shipway.components.evaluate.stability import stability
-from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.files import write_json_aside
 from shipway.components.lib.held_out import HeldOut, score_held_out
 from shipway.components.lib.metrics import (
@@ -37,7 +36,7 @@ from shipway.components.lib.metrics import (
 )
 from shipway.components.lib.model_package import ModelPackage, load_package
 from shipway.components.lib.private import private_columns
-from shipway.components.lib.queries import labels_of, relevance_of
+from shipway.components.lib.queries import relevance_of
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.slices import choose_slices, measure_slices
 from shipway.components.lib.tables import read_schema, read_table
@@ -70,6 +69,7 @@ def evaluate(
     slice_columns: Sequence[str] = (),
     *,
     train: Path | None = None,
+    validation: Path | None = None,
     protected_columns: Sequence[str] = (),
     time_column: str = "",
     seed: int = 0,
@@ -84,6 +84,8 @@ def evaluate(
         slice_columns: columns whose values are measured one by one; empty chooses some.
         train: Dataset directory of the training rows, to fit baselines and a learning curve on;
             without it the constant is the only baseline.
+        validation: Dataset directory of the validation rows; baselines and learning curve are
+            fitted on them, too, where the model was.
         protected_columns: columns whose groups are held against each other.
         time_column: orders the rows in time, to see whether the model wears off.
         seed: of everything that draws.
@@ -101,7 +103,10 @@ def evaluate(
     matrix = scorer.plan.transform(read_table(test, used))
     constant = constant_prediction(held.target, held.y)
     document = _measured(package, held)
-    taught = None if train is None else _taught(scorer.plan, train, seed)
+    taught = None
+    if train is not None:
+        too = [validation] if validation is not None and package.manifest.get("refit") else []
+        taught = taught_rows(scorer.plan, [train, *too], seed)
     document |= _compared(package, held, constant, matrix, taught, seed)
     document["slices"] = measure_slices(slices, held, constant)
     document["regions"] = _regions(test, label, held, constant, seed)
@@ -110,7 +115,7 @@ def evaluate(
     document["ranking"] = query_views(test, held)
     document["stability"] = stability(test, time_column, held)
     document["robustness"] = robustness(scorer, test, held, seed)
-    known = matrix if taught is None else taught[0]
+    known = matrix if taught is None else taught.matrix
     if not held.target.ranked:  # a score alone is no answer that could turn
         document["flips"] = smallest_flips(scorer, package.booster, known, matrix, held, seed)
     document["intervals"] = interval_view(held)
@@ -124,29 +129,22 @@ def evaluate(
     return _for_kubeflow(document)
 
 
-def _taught(plan: FeaturePlan, train: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features and labels of a sample of the training rows."""
-    rows = sample_rows(train, seed=seed, whole=plan.group_column * plan.target.ranked)
-    return plan.transform_training(rows), labels_of(plan, rows)
-
-
 def _compared(
     package: ModelPackage,
     held: HeldOut,
     constant: Prediction,
     matrix: np.ndarray,
-    taught: tuple[np.ndarray, np.ndarray] | None,
+    taught: Taught | None,
     seed: int,
 ) -> dict[str, Any]:
     """The baselines, how much the model beats each of them, and the learning curve."""
     others, words, curve = {"constant": constant}, described({}, held.target.ranked), {}
     if taught is not None:
-        features, y = taught
         plan = Scorer(package.booster, package.signature).plan
-        fitted = fit_baselines(plan, features, relevance_of(y), matrix)
+        fitted = fit_baselines(plan, taught.matrix, relevance_of(taught.y), matrix)
         others |= {name: each.prediction for name, each in fitted.items()}
         words = described(fitted, held.target.ranked)
-        curve = learning_curve(package, features, y, matrix, held, seed)
+        curve = learning_curve(package, taught.matrix, taught.y, matrix, held, seed)
     gains = paired_differences(held.target, held.y, held.prediction, others)
     told = {
         other: {
@@ -160,6 +158,7 @@ def _compared(
             name: compute_metrics(held.target, held.y, each) for name, each in others.items()
         },
         "baseline_words": words,
+        "taught_by": taught.splits if taught else "training",
         "gains": told,
         "gain": told["constant"].get(MAIN_METRIC[held.target.task]),
         "learning_curve": curve,

@@ -128,8 +128,9 @@ def _add_gains(report: Report, document: dict[str, Any]) -> None:
             rows.append([title, words, gain["value"], gain["low"], gain["high"], said])
     columns = ["Baseline", "What it is", f"Gain in {main}", "Low", "High", "The model is"]
     note = (
-        "Baselines are fitted on training rows and scored on the same test rows; the interval is "
-        "of the paired difference, positive where the model is better."
+        f"Baselines are fitted on {document['taught_by']} rows, as the model is, and scored on the "
+        "same test rows; the interval is of the paired difference, positive where the model is "
+        "better."
     )
     report.add_table("Against baselines", columns, rows, note)
 

@@ -1,14 +1,56 @@
-"""A bounded sample of the training rows, for what is fitted beside the model."""
+"""A bounded sample of the rows that taught the model, for what is fitted beside it."""
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.queries import labels_of
 from shipway.components.lib.tables import count_rows, read_batches, read_table
 
 MAX_ROWS = 20_000
+SPLITS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A sample of the rows that the model was trained on.
+
+    Attributes:
+        matrix: their features, float32 of shape (n, k).
+        y: their labels, as the target encodes them.
+        splits: where they are from, in words.
+    """
+
+    matrix: np.ndarray
+    y: np.ndarray
+    splits: str
+
+
+def taught_rows(plan: FeaturePlan, tables: Sequence[Path], seed: int) -> Taught:
+    """A sample of training rows, or of training and validation rows in their shares.
+
+    Args:
+        plan: the model's feature plan, fitted on the training rows.
+        tables: Dataset directories: training, and validation where it taught the model, too.
+        seed: of the draw.
+    """
+    whole = plan.group_column * plan.target.ranked
+    counts = [count_rows(path) for path in tables]
+    limits = [MAX_ROWS * count // max(1, sum(counts)) for count in counts]
+    samples = [
+        sample_rows(path, limit, seed, whole) for path, limit in zip(tables, limits, strict=True)
+    ]
+    train, *validation = samples
+    features = [plan.transform_training(train), *map(plan.transform, validation)]
+    labels = [labels_of(plan, rows) for rows in samples]
+    return Taught(
+        np.concatenate(features), np.concatenate(labels), " and ".join(SPLITS[: len(tables)])
+    )
 
 
 def sample_rows(path: Path, limit: int = MAX_ROWS, seed: int = 0, whole: str = "") -> pa.Table:

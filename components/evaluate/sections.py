@@ -191,9 +191,10 @@ def add_learning_curve(report: Report, document: dict[str, Any]) -> None:
         "unclear": "Whether more rows would help cannot be told from these",
     }[curve["says"]]
     note = (
-        f"{said}: the last doubling of the training rows changed {curve['metric']} by "
-        f"{gain['value']:.4g} ({gain['low']:.4g} to {gain['high']:.4g}; positive is better). Quick "
-        "refits with the model's parameters, to be compared with each other only."
+        f"{said}: the last doubling of the {document['taught_by']} rows changed "
+        f"{curve['metric']} by {gain['value']:.4g} ({gain['low']:.4g} to {gain['high']:.4g}; "
+        "positive is better). Quick refits with the model's parameters, to be compared with each "
+        "other only."
     )
     report.add_figure(f"{curve['metric']} by training rows", spec, note)
 

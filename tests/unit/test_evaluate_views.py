@@ -1,5 +1,6 @@
 """Sections of the evaluation whose truth is planted: each must be told, and told in its size."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from shipway.components.evaluate.cost import cost
 from shipway.components.evaluate.flips import smallest_flips
 from shipway.components.evaluate.intervals import interval_view
 from shipway.components.evaluate.learning import learning_curve, told_by
+from shipway.components.evaluate.logic import evaluate
 from shipway.components.evaluate.robustness import robustness
+from shipway.components.evaluate.samples import MAX_ROWS, taught_rows
 from shipway.components.lib.held_out import HeldOut, score_held_out
 from shipway.components.lib.metrics import Interval
 from shipway.components.lib.model_package import ModelPackage, load_package
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
-from tests.models import build, table
+from tests.models import build, table, train_of
 
 NUMBER = Target("regression")
 
@@ -112,6 +115,35 @@ def test_only_a_sure_trifle_says_that_there_are_rows_enough(
 
 def test_few_rows_have_no_learning_curve(tmp_path: Path) -> None:
     assert learnt(300, 0.1, "step", tmp_path) == {}
+
+
+def shifted(seed: int, rows: int, after: bool) -> pa.Table:
+    """A price that hangs on the length, and after a change on the weight, which is more by then."""
+    draw = np.random.default_rng(seed)
+    length, weight = draw.normal(size=rows), draw.normal(size=rows) + 20 * after
+    price = (weight if after else length) + 0.1 * draw.normal(size=rows)
+    return pa.table({"length": length, "weight": weight, "label": price})
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_baselines_and_curve_are_taught_by_the_rows_that_taught_the_model(
+    refit: bool, tmp_path: Path
+) -> None:
+    model = build(tmp_path / "model", shifted(1, 600, False), refit=refit)
+    for name, seed in (("validation", 2), ("test", 3)):
+        write_table(shifted(seed, 600, True), tmp_path / name)
+    evaluate(
+        model, tmp_path / "test", tmp_path / "evaluation.json", tmp_path / "page.html",
+        train=train_of(model), validation=tmp_path / "validation",
+    )  # fmt: skip
+    document = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (document["baselines"]["linear"]["rmse"] < 2) == refit
+    assert (document["baselines"]["one_rule"]["rmse"] < 2) == refit
+    last = document["learning_curve"]["points"][-1]
+    assert last["rows"] == (1_200 if refit else 600)
+    assert (last["value"] < 2) == refit
+    words = "on training and validation rows" if refit else "on training rows"
+    assert words in (tmp_path / "page.html").read_text()
 
 
 def test_cost_counts_bytes_trees_and_time(lengths: Path, tmp_path: Path) -> None:
@@ -249,3 +281,14 @@ def test_a_promise_that_is_kept_on_the_whole_and_broken_in_a_part_is_told() -> N
 
 def test_a_model_without_intervals_has_no_such_section() -> None:
     assert interval_view(HeldOut(NUMBER, np.zeros(3), Prediction(values=np.zeros(3)), {})) == {}
+
+
+def test_a_large_sample_holds_the_splits_in_their_shares(tmp_path: Path) -> None:
+    plan = opened(build(tmp_path / "model", cloth(1)), cloth(2), tmp_path / "test")[1].plan
+    for name, rows in (("train", 30_000), ("validation", 10_000)):
+        write_table(cloth(3, rows), tmp_path / name)
+    taught = taught_rows(plan, [tmp_path / "train", tmp_path / "validation"], seed=0)
+    alone = taught_rows(plan, [tmp_path / "train"], seed=0)
+    assert len(taught.y) == len(taught.matrix) == pytest.approx(MAX_ROWS, rel=0.03)
+    assert len(alone.y) == pytest.approx(MAX_ROWS, rel=0.03)
+    assert taught.splits == "training and validation" and alone.splits == "training"
