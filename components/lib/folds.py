@@ -5,11 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from shipway.components.lib.columns import encode_column, numbers
-from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.errors import DataError, nearest
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.kinds import is_number
+from shipway.components.lib.moments import times_of
 from shipway.components.lib.transform import Rows
 
 SMALL = 5_000  # rows, training and validation together, below which each of them is needed
@@ -82,7 +80,7 @@ def folds_in_time(
             f"The training rows have no column '{name}' to order them in time by."
             f"{nearest(name, rows.column_names)} Name one that they have, or leave it empty."
         )
-    times, later = (_times(table.column(name), name) for table in (rows, held_out))
+    times, later = (times_of(table.column(name)) for table in (rows, held_out))
     if np.nanmax(times) > np.nanmin(later):
         return None
     order = np.argsort(times, kind="stable")
@@ -107,14 +105,7 @@ def group_codes(column: pa.ChunkedArray) -> np.ndarray:
 
 def time_blocks(rows: Rows, name: str) -> np.ndarray:
     """The number of each row's stretch of time: all stretches hold equally many rows."""
-    order = np.argsort(_times(rows.column(name), name), kind="stable")
+    order = np.argsort(times_of(rows.column(name)), kind="stable")
     blocks = np.empty(len(order), dtype=np.int64)
     blocks[order] = np.arange(len(order)) * min(BLOCKS, len(order)) // len(order)
     return blocks
-
-
-def _times(column: pa.ChunkedArray, name: str) -> np.ndarray:
-    if is_number(column.type):
-        return numbers(column)
-    days = ColumnPlan(name, "datetime", "string", [name], "", True, parts=["days"])
-    return encode_column(days, column)[:, 0]
