@@ -41,7 +41,7 @@ class Request:
     tuner: str = "optuna"
 
     def __post_init__(self) -> None:
-        """Refuse a negative budget and an unknown tuner.
+        """Refuse a negative budget, an unknown tuner, and a cluster that is given no time.
 
         Raises:
             ConfigurationError: there is one.
@@ -58,3 +58,9 @@ class Request:
         ):
             if value < 0:
                 raise ConfigurationError(f"{name} must be 0 or more, not {value}.")
+        if self.tuner == "katib" and not self.seconds:
+            raise ConfigurationError(
+                "tuner=katib searches, but time_budget_seconds, the pipeline's tuning_seconds, is "
+                "0, which does not search. Set it above 0, such as tuning_seconds=1800, or leave "
+                "tuner out."
+            )

@@ -78,6 +78,11 @@ def test_a_negative_budget_is_refused(tmp_path: Path, budget: dict) -> None:
         run(tmp_path, replace(QUICK, **budget))
 
 
+def test_katib_without_time_to_search_is_refused_with_the_cure() -> None:
+    with pytest.raises(ConfigurationError, match=r"katib.*tuning_seconds, is 0.*tuning_seconds=\d"):
+        Request(tuner="katib")
+
+
 def test_the_clock_is_kept_to_though_no_trial_ends(tmp_path: Path) -> None:
     slow = {"num_boost_round": 1e6, "early_stopping_rounds": 1e6, "eta": 1e-6, "nthread": 1.0}
     here = place(tmp_path)
