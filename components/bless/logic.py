@@ -13,7 +13,8 @@ from shipway.components.bless.judge import gate_rules, overridden
 from shipway.components.bless.rules import bound_rules, default_rules, identity_rule, unseen_rule
 from shipway.components.lib.decision import Decision
 from shipway.components.lib.errors import ConfigurationError
-from shipway.components.lib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
+from shipway.components.lib.metric_words import said_of
+from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.reports import Report
 from shipway.components.lib.tables import count_rows
@@ -129,13 +130,13 @@ def _write_page(
                 name,
                 found.candidate[name],
                 found.champion.get(name),
-                "higher" if HIGHER_IS_BETTER[name] else "lower",
+                said_of(name),
             ]
             for name in names
         ]
         report.add_table(
             "Candidate and champion",
-            ["Metric", "Candidate", f"Champion, version {found.version}", "Better"],
+            ["Metric", "Candidate", f"Champion, version {found.version}", "What it is"],
             rows,
             f"Both scored on the same {measured['rows']:,} test rows, each by its own plan.",
         )

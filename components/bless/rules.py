@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shipway.components.lib.decision import Rule, bound_rule
+from shipway.components.lib.decision import Rule, bound_rule, surely_better
 from shipway.components.lib.errors import nearest
 from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.lib.task import TASKS
@@ -14,7 +14,6 @@ MIN_CLASS_ROWS = 5
 MIN_SLICE_ROWS = 50
 LINEAR_SHARE = 0.05
 LINEAR_MEASURES = {"rmse": ("r2", "mae")}  # where not the main metric
-STRETCH = 3.29 / 1.96
 
 
 def identity_rule(evaluation: Mapping[str, Any], digest: str, rows: int) -> Rule:
@@ -73,7 +72,7 @@ def _bound_rule(
     )
     if rule.verdict == "pass":
         return rule
-    cure = f"Train a better model, or change {parameter}['{name}']."
+    cure = f"Train a better model, or change {name} in {parameter}."
     return replace(rule, sentence=f"{rule.sentence} {cure}")
 
 
@@ -117,12 +116,7 @@ def _queries_rule(evaluation: Mapping[str, Any]) -> Rule:
 
 
 def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
-    """Whether the main metric beats the best constant by more than its interval and a half.
-
-    The gain is measured on the same bootstrap rows as the constant. A 95 % interval alone would let
-    one model of 40 pass that was trained on shuffled labels; the lower end stretched to that of a
-    99.9 % interval lets one of 2,000.
-    """
+    """Whether the main metric beats the best constant, measured on the same rows, at 99.9 %."""
     main, gain = evaluation["main_metric"], evaluation.get("gain")
     rows = evaluation["rows"]
     if not gain or not _is_measured(gain):
@@ -134,7 +128,7 @@ def baseline_rule(evaluation: Mapping[str, Any]) -> Rule:
     constant = evaluation["baselines"]["constant"][main]
     value = evaluation["metrics"][main]["value"]
     said = f"{main} is {value:.4g}, {TASKS[evaluation['task']].constant} gets {constant:.4g}; "
-    better = gain["value"] - STRETCH * (gain["value"] - gain["low"]) > 0
+    better = surely_better(gain)
     if better:
         text = said + "the model is better beyond chance."
     else:

@@ -21,8 +21,9 @@ from shipway.components.evaluate.sections import (
 )
 from shipway.components.evaluate.verdict import reasons_against
 from shipway.components.lib import charts
+from shipway.components.lib.decision import surely_better
 from shipway.components.lib.held_out import HeldOut
-from shipway.components.lib.metrics import HIGHER_IS_BETTER
+from shipway.components.lib.metric_words import said_of
 from shipway.components.lib.reports import Report
 from shipway.components.lib.task import TASKS
 
@@ -35,7 +36,7 @@ def write_page(path: Path, document: dict[str, Any], held: HeldOut) -> None:
         document: the evaluation, as its JSON file holds it.
         held: the scored test rows, for the charts that need every row.
     """
-    better = bool(document["gain"]) and document["gain"]["low"] > 0
+    better = bool(document["gain"]) and surely_better(document["gain"])
     report = Report(
         f"Evaluation of {document['model_name']}",
         _lead(document),
@@ -81,8 +82,12 @@ def _lead(document: dict[str, Any]) -> str:
     if metric["low"] is not None:
         said += f" ({percent} interval {metric['low']:.4g} to {metric['high']:.4g})"
     said += f"; {TASKS[document['task']].constant} gets {constant:.4g}. "
+    if surely_better(gain):
+        return said + "The model is better beyond chance. Whether it ships is for the gate to say."
     if gain["low"] > 0:
-        return said + "The model is better than that beyond chance."
+        return said + (
+            f"The model is better at {percent}, and the gate asks for 99.9%: bring more test rows."
+        )
     if gain["high"] < 0:
         return said + "The model is worse than no model: do not ship it."
     return said + "The difference may be chance: do not ship it on these rows alone."
@@ -97,12 +102,12 @@ def _add_metrics(report: Report, document: dict[str, Any]) -> None:
             metric["low"],
             metric["high"],
             *[values.get(name) for values in baselines.values()],
-            "higher" if HIGHER_IS_BETTER[name] else "lower",
+            said_of(name),
         ]
         for name, metric in document["metrics"].items()
     ]
     titles = [name.replace("_", " ").capitalize() for name in baselines]
-    columns = ["Metric", "Value", "Low", "High", *titles, "Better"]
+    columns = ["Metric", "Value", "Low", "High", *titles, "What it is"]
     unit = "queries" if document["ranking"] else "rows"
     note = (
         f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, "

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from shipway.components.evaluate.range_words import range_words
+from shipway.components.lib.encoders import ColumnPlan
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.measures import equal_mass_bins
@@ -81,6 +83,9 @@ def _by_feature(
     views = []
     hidden = [column.name in private for column in plan.columns for _ in column.outputs]
     hidden += [any(name in private for name in one.columns) for one in plan.interactions]
+    made_of: list[tuple[ColumnPlan | None, int]]
+    made_of = [(column, place) for column in plan.columns for place in range(len(column.outputs))]
+    made_of += [(None, 0)] * len(plan.interactions)
     for index, name in enumerate(plan.feature_names[:MAX_FEATURES]):
         values = matrix[:, index].astype(np.float64)
         finite = np.isfinite(values)
@@ -89,9 +94,9 @@ def _by_feature(
         for number in np.unique(place):
             rows = place == number
             if MIN_ROWS <= rows.sum() < len(rows):
-                where = values[rows]
-                ends = f"{where.min():.4g} to {where.max():.4g}"
-                ends = f"{PRIVATE} ({number + 1})" if hidden[index] else ends
+                ends = f"{PRIVATE} ({number + 1})"
+                if not hidden[index] and number >= 0:
+                    ends = range_words(*made_of[index], values[rows].min(), values[rows].max())
                 ends = "missing" if number < 0 else ends
                 views.append({"feature": name, "range": ends} | _bias(residuals[rows], 1.96))
     return views

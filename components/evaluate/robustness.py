@@ -62,8 +62,12 @@ def robustness(scorer: Scorer, test: Path, held: HeldOut, seed: int = 0) -> dict
             changed = matrix.copy()
             changed[:, block] = values
             note(column.name, kind, changed)
-    note("(all numbers)", "noise", _noisy(matrix, draw))
-    note("(all columns)", "lost cells", np.where(draw.random(matrix.shape) < LOST, np.nan, matrix))
+    note("(all numbers)", "noise of a tenth of their spread", _noisy(matrix, draw))
+    note(
+        "(all columns)",
+        "a tenth of the cells missing",
+        np.where(draw.random(matrix.shape) < LOST, np.nan, matrix),
+    )
     found.sort(key=lambda one: -one["drop"])
     return {"rows": len(rows), "metric": main, "value": before, "disturbances": found}
 
@@ -74,7 +78,9 @@ def _disturbed(
     """The features of a column that is lost, in another unit, or misspelt."""
     cases = [("missing", np.full_like(block, np.nan))]
     if column.kind in ("number", "text_number"):
-        cases.append(("unit x1000", to_float32(block.astype(np.float64) * UNIT)))
+        cases.append(
+            ("1,000 times as large (another unit)", to_float32(block.astype(np.float64) * UNIT))
+        )
     elif column.kind.startswith("category") and is_text(values.type):
         typos = pc.binary_join_element_wise(values, pa.scalar("~", values.type), "")
         cases.append(("misspelt", to_float32(encode_column(column, typos))))

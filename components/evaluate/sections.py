@@ -45,7 +45,7 @@ def add_fairness(report: Report, document: dict[str, Any]) -> None:
         gaps = [
             [
                 gap["group"],
-                gap["rate"],
+                _spaced(gap["rate"]),
                 gap["n"],
                 *_ends(gap["difference"]),
                 *_ends(gap.get("ratio")),
@@ -54,7 +54,7 @@ def add_fairness(report: Report, document: dict[str, Any]) -> None:
             for gap in found["gaps"]
         ]
         title = f"Fairness by {found['column']}"
-        rates = "; ".join(f"{name}: {words.lower()}" for name, words in RATES.items())
+        rates = "; ".join(f"{_spaced(name)}: {words.lower()}" for name, words in RATES.items())
         columns = ["Group", "Rate", "Rows", "Difference", "Low", "High"]
         columns += ["Ratio", "Low", "High", "Standing"]
         note = f"Each group against {found['reference']}, the largest. The model {uses}. {rates}."
@@ -65,12 +65,16 @@ def add_group_rates(report: Report, document: dict[str, Any]) -> None:
     """The rates that the gaps are between."""
     for found in document["fairness"]:
         groups = [
-            [group["group"], group["n"], name, rate["value"], rate["low"], rate["high"]]
+            [group["group"], group["n"], _spaced(name), rate["value"], rate["low"], rate["high"]]
             for group in found["groups"]
             for name, rate in group["rates"].items()
         ]
         columns = ["Group", "Rows", "Rate", "Value", "Low", "High"]
         report.add_table(f"Rates by {found['column']}", columns, groups)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _ends(interval: dict[str, float] | None) -> list[float | None]:
@@ -91,18 +95,29 @@ def add_ranking(report: Report, document: dict[str, Any]) -> None:
             f"{first['lift']:.3g} times as many as of all rows. The dashed line is no order at all."
         )
         report.add_figure("Gain", spec, note)
-        keys = ["share", "n", "rate", "low", "high", "lift", "gain"]
         columns = ["Rows so far", "Rows", "Positive", "Low", "High", "Lift", "Positives so far"]
-        report.add_table("Lift", columns, [[row[key] for key in keys] for row in lift])
+        cells = [
+            [
+                _percent(row["share"]),
+                row["n"],
+                *(_percent(row[key]) for key in ("rate", "low", "high")),
+                row["lift"],
+                _percent(row["gain"]),
+            ]
+            for row in lift
+        ]
+        note = "Tenths of the rows, those with the highest scores first. Lift: times the average."
+        report.add_table("Lift", columns, cells, note)
     rows = [
         [
             row["threshold"],
-            row["picked"],
-            row["precision"],
-            row.get("precision_low"),
-            row.get("precision_high"),
-            row["recall"],
-            row["fpr"],
+            *(
+                _percent(row.get(key))
+                for key in (
+                    *("picked", "precision", "precision_low", "precision_high", "recall"),
+                    "fpr",
+                )
+            ),
             row["f1"],
             "chosen in training" if row["chosen"] else "",
         ]
@@ -111,8 +126,16 @@ def add_ranking(report: Report, document: dict[str, Any]) -> None:
     if rows:
         columns = ["Threshold", "Picked", "Precision", "Low", "High", "Recall"]
         columns += ["False positives", "F1", "Note"]
-        note = "Choose another threshold on validation rows, not by this table: it is the test's."
+        note = (
+            "Picked: the share of rows that get the positive answer. False positives: that of the "
+            "negative rows. Choose another threshold on validation rows, not by this table: it is "
+            "the test's."
+        )
         report.add_table("What each threshold brings", columns, rows, note)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"
 
 
 def add_residuals(report: Report, document: dict[str, Any]) -> None:
@@ -129,7 +152,7 @@ def add_residuals(report: Report, document: dict[str, Any]) -> None:
             view["bias"],
             view["low"],
             view["high"],
-            "yes" if view["beyond_chance"] else "no",
+            view["beyond_chance"],
         ]
         for view in found["by_feature"]
     ]
@@ -183,7 +206,13 @@ def add_learning_curve(report: Report, document: dict[str, Any]) -> None:
     curve = document["learning_curve"]
     if not curve:
         return
-    spec = charts.line(curve["points"], "rows", "value", points=True, description="Learning curve.")
+    spec = charts.line(
+        [{"training rows": one["rows"], curve["metric"]: one["value"]} for one in curve["points"]],
+        "training rows",
+        curve["metric"],
+        points=True,
+        description="Learning curve.",
+    )
     gain = curve["doubling"]
     said = {
         "more": "More rows of the same kind would probably help",

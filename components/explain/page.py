@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shipway.components.explain.summary import unit_of
 from shipway.components.lib import charts
 from shipway.components.lib.reports import Report
 
@@ -20,21 +21,24 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
     columns = document["columns"]
     note = (
         f"Mean size of the exact TreeSHAP contribution over {document['rows']:,} test rows, summed "
-        "over the features of a raw column. It tells what the model uses, not what causes what."
+        "over the features of a raw column: how far it moves an answer, up or down. It tells what "
+        "the model uses, not what causes what."
     )
-    bars = [{"column": c["column"], "mean contribution": c["mean"]} for c in columns[:TOP]]
-    report.add_figure("Columns", charts.bars(bars, "column", "mean contribution"), note)
+    unit = unit_of(document)
+    size = f"mean contribution, {unit}"
+    bars = [{"column": c["column"], size: c["mean"]} for c in columns[:TOP]]
+    report.add_figure("Columns", charts.bars(bars, "column", size), note)
     rows = [[c["column"], c["mean"], f"{c['share']:.1%}"] for c in columns]
     report.add_table("Columns in numbers", ["Column", "Mean contribution", "Share"], rows)
     for shape in document["dependence"]:
-        _add_dependence(report, shape)
+        _add_dependence(report, shape, unit)
     _add_interactions(report, document["interactions"])
     _add_slices(report, document["slices"])
     report.save(path)
 
 
-def _add_dependence(report: Report, shape: Mapping[str, Any]) -> None:
-    name, moved = shape["column"], "contribution"
+def _add_dependence(report: Report, shape: Mapping[str, Any], unit: str) -> None:
+    name, moved = shape["column"], f"contribution, {unit}"
     points = [
         {name: p["value"], "rows": p["n"], moved: p["mean"], "low": p["low"], "high": p["high"]}
         for p in shape["points"]
@@ -42,7 +46,8 @@ def _add_dependence(report: Report, shape: Mapping[str, Any]) -> None:
     note = "Mean contribution; the band or whisker holds the middle 80% of the rows."
     if "missing" in shape:
         gone = shape["missing"]
-        note += f" Where it is missing ({gone['n']:,} rows): {gone['mean']:+.3g}."
+        rows = f"{gone['n']:,} row{'s' * (gone['n'] != 1)}"
+        note += f" Where it is missing ({rows}): {gone['mean']:+.3g}."
     if shape["kind"] == "number":
         spec = charts.line(points, name, moved, band=("low", "high"), points=True)
     else:

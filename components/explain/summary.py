@@ -15,7 +15,7 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     shapes = {shape["column"]: shape for shape in document["dependence"]}
-    unit = _unit(document)
+    unit = unit_of(document)
     for place, column in enumerate(document["columns"][:LEADING]):
         if column["mean"] == 0:
             continue
@@ -39,7 +39,8 @@ def summary(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _unit(document: Mapping[str, Any]) -> str:
+def unit_of(document: Mapping[str, Any]) -> str:
+    """What contributions are measured in."""
     if document["task"] == "regression":
         return f"{'in the logarithm ' * (document['link'] == 'log')}of {document['label']}"
     if document["task"] == "ranking":

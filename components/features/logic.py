@@ -116,7 +116,7 @@ def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Revie
     )
     report.add_table(
         "Columns that are used",
-        ["column", "what becomes of it", "why", "features", "missing", "seen in training"],
+        ["Column", "What becomes of it", "Why", "Features", "Missing", "Seen in training"],
         [
             [
                 column.name,
@@ -133,14 +133,14 @@ def _write_page(path: Path, plan: FeaturePlan, table: StoredTable, review: Revie
     if plan.interactions:
         report.add_table(
             "Features of two columns",
-            ["feature", "columns", "why"],
+            ["Feature", "Columns", "Why"],
             [[one.name, " and ".join(one.columns), one.reason] for one in plan.interactions],
             "Training rows named the candidates; validation rows confirmed what stands here.",
         )
     if plan.dropped:
         report.add_table(
             "Columns that are dropped",
-            ["column", "why"],
+            ["Column", "Why"],
             [[column.name, column.reason] for column in plan.dropped],
         )
     if review is not None and review.valid:

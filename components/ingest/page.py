@@ -14,6 +14,7 @@ from shipway.components.lib.private import PRIVATE
 from shipway.components.lib.reports import Report
 
 DATA_BYTES = 250_000
+MOST_TOLD = 5
 WORDS = {
     "purpose": "What it was made for",
     "owner": "Who owns it",
@@ -26,8 +27,8 @@ WORDS = {
     "contact": "Whom to ask",
     "updates": "Updates",
 }
-COLUMNS = ["column", "type", "missing", "share missing", "least", "mean", "most"]
-COLUMNS += ["most frequent", "note"]
+COLUMNS = ["Column", "Type", "Missing", "Share missing", "Minimum", "Mean", "Maximum"]
+COLUMNS += ["Most frequent", "Note"]
 LOOKED_FOR = (
     "Looked for by form: e-mail addresses, telephone numbers, payment cards, IBANs, IP and MAC "
     "addresses, US social security numbers; by the column's name: names of persons, addresses, "
@@ -55,7 +56,8 @@ def write_page(path: Path, sheet: Mapping[str, Any]) -> None:
     open_ = private["without_policy"]
     if open_:
         lead += f" Personal data seems to stand in {len(open_):,} of them, without a policy."
-    report = Report("Datasheet", lead, "warning" if open_ else "")
+    reasons = [_open(one) for one in private["found"] if one["column"] in open_]
+    report = Report("Datasheet", lead, "warning" if open_ else "", reasons[:MOST_TOLD])
     report.add_data("datasheet", _fitting(sheet))
     _add_stated(report, "Motivation", sheet, "motivation", _not_stated(sheet))
     _add_rows(report, sheet)
@@ -66,8 +68,13 @@ def write_page(path: Path, sheet: Mapping[str, Any]) -> None:
     _add_stated(report, "Distribution", sheet, "distribution")
     _add_stated(report, "Maintenance", sheet, "maintenance")
     if sheet["further"]:
-        report.add_table("Further facts", ["fact", "as stated"], list(sheet["further"].items()))
+        report.add_table("Further facts", ["Fact", "As stated"], list(sheet["further"].items()))
     report.save(path)
+
+
+def _open(one: Mapping[str, Any]) -> str:
+    seen = f"{one['share']:.1%} of its values look like it" if "share" in one else "by its name"
+    return f"{one['column']}: {one['kind']} ({seen}). Name a policy for it in privacy."
 
 
 def _fitting(sheet: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,7 +95,7 @@ def _add_stated(
 ) -> None:
     stated = [[WORDS[key], sheet[part][key]] for key in ASKED[part] if key in sheet[part]]
     if stated:
-        report.add_table(heading, ["fact", "as stated"], stated, note)
+        report.add_table(heading, ["Fact", "As stated"], stated, note)
     elif note:
         report.add_text(heading, note)
 
@@ -114,16 +121,20 @@ def _column(one: Mapping[str, Any]) -> list[object]:
     ends: list[object] = [_plain(one.get(key)) for key in ("minimum", "mean", "maximum")]
     # Each value stands for itself: text that runs right to left would move its share elsewhere.
     told = (
-        Markup("{} ({})").format(isolated(v["value"]), f"{v['share']:.1%}")
+        Markup("{} ({})").format(isolated(_told(v["value"])), f"{v['share']:.1%}")
         for v in one.get("top", [])
     )
     top = Markup(", ").join(told)
     if one.get("private"):
         ends, top = [None] * 3, chip(PRIVATE)
-    share = f"{one['missing_share']:.2%}" if one["missing"] else None
+    share = f"{one['missing_share']:.2%}" if one["missing"] else "0%"
     return [
-        one["name"], one["type"], one["missing"] or None, share, *ends, top, one.get("note"),
+        one["name"], one["type"], one["missing"], share, *ends, top or None, one.get("note"),
     ]  # fmt: skip
+
+
+def _told(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _plain(value: object) -> object:
@@ -148,7 +159,7 @@ def _add_privacy(report: Report, private: Mapping[str, Any]) -> None:
     ]
     heading = "Personal data"
     if rows:
-        head = ["column", "seems to hold", "found in", "its name tells", "policy"]
+        head = ["Column", "Seems to hold", "Found in", "Its name tells", "Policy"]
         note = f"{DECIDE} {LOOKED_FOR}" if private["without_policy"] else LOOKED_FOR
         report.add_table(heading, head, rows, note)
     else:
@@ -165,11 +176,11 @@ def _add_anonymity(report: Report, counted: Mapping[str, Any] | None) -> None:
     report.add_table(
         "How well rows hide among others (k-anonymity)",
         [
-            "columns together",
-            "groups",
-            "rows of the smallest",
-            f"rows in groups below {SMALL}",
-            "share",
+            "Columns together",
+            "Groups",
+            "Rows of the smallest",
+            f"Rows in groups below {SMALL}",
+            "Share",
         ],
         [
             [
@@ -190,10 +201,10 @@ def _add_collection(report: Report, sheet: Mapping[str, Any]) -> None:
     _add_stated(report, "Collection", sheet, "collection")
     if "query" in came:
         asked = [["query", came["query"]], ["SHA-256 of the query", came["query_sha256"]]]
-        report.add_table("The query", ["fact", "value"], asked)
+        report.add_table("The query", ["Fact", "Value"], asked)
     report.add_table(
         f"Where the rows came from ({came['format']})",
-        ["object", "bytes", "generation"],
+        ["Object", "Bytes", "Generation"],
         [[one["uri"], one["size"], one["generation"]] for one in came["objects"]],
         f"SHA-256 of the table as it was written: {sheet['composition']['sha256']}",
     )
@@ -203,7 +214,7 @@ def _add_rows(report: Report, sheet: Mapping[str, Any]) -> None:
     rows = sheet["rows"]
     report.add_table(
         "Preprocessing: every row accounted for",
-        ["rows", "count"],
+        ["Rows", "Count"],
         [
             ["read", rows["read"]],
             *([f"dropped: {reason}", count] for reason, count in rows["dropped"].items()),

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 MAX_TEXT = 600
 SIGNIFICANT_DIGITS = 4
+ROUNDING = 1e-12  # below it a number is what sums of fractions leave
 NOTHING = Markup('<span class="none">&#8211;</span>')
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -36,11 +37,14 @@ def stands_right(value: object) -> bool:
 def number_text(value: float) -> str:
     """A number as a person reads it: 4 significant digits, thousands separated.
 
-    Whole numbers are written out up to 10**15. Not-a-number and infinities are named.
+    Whole numbers are written out up to 10**15. Not-a-number and infinities are named. What is below
+    1e-12 is nothing but rounding, and written as 0.
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("infinite" if value > 0 else "-infinite")
     size = abs(value)
+    if size < ROUNDING:
+        return "0"
     if float(value).is_integer() and size < 1e15:
         return f"{int(value):,}"
     if size >= 1e15 or size < 1e-4:
@@ -103,7 +107,7 @@ def chip(verdict: str) -> Markup:
     """A verdict as a coloured chip with a sign, readable without colours too."""
     tone = tone_of(verdict)
     sign = Markup(_SIGNS[tone])
-    word = verdict.replace("_", " ")
+    word = "warning" if verdict == "warn" else verdict.replace("_", " ")
     return Markup('<span class="chip {}"><b aria-hidden="true">{}</b>{}</span>').format(
         tone, sign, word
     )

@@ -15,6 +15,7 @@ Spec = dict[str, Any]
 Row = Mapping[str, Any]
 
 SERIES = [f"var(--c{index})" for index in range(1, 7)]
+DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 1], [12, 4]]
 WIDTH, HEIGHT = 640, 280
 MAX_POINTS = 400
 MAX_BARS = 40
@@ -51,6 +52,7 @@ def line(
     encoding = {"x": _axis(rows, x), "y": _axis(rows, y) | {"scale": {"zero": y_zero}}}
     if color:
         encoding["color"] = _series(color)
+        encoding["strokeDash"] = _series(color) | {"scale": {"range": DASHES}}
     layers: list[Spec] = []
     if band:
         ends = {
@@ -109,7 +111,9 @@ def bars(
         ends = {"x": {"field": _path(interval[0]), "type": "quantitative", "title": value}}
         whisker = {**encoding, **ends, "x2": {"field": _path(interval[1])}}
         whisker.pop("color", None)
-        layers.append({"mark": {"type": "rule", "color": "var(--ink)"}, "encoding": whisker})
+        layers.append(
+            {"mark": {"type": "rule", "color": "var(--ink)", "strokeWidth": 2}, "encoding": whisker}
+        )
     groups = len({str(row[color]) for row in shown}) if color else 1
     spec = _chart(_named(shown, category), layers, description or f"Bars of {value} by {category}.")
     return spec | {"height": {"step": 8 + 12 * groups, "for": "position"}}

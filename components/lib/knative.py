@@ -87,7 +87,7 @@ class KnativeRollout(Moves):
         ready = str(_status(standing).get("latestReadyRevision", ""))
         if revision_serves(self.cluster, ready, self.plan.uri):
             return ""  # the candidate never became ready
-        return f"the candidate has {_share(standing)} % of the traffic" if _share(standing) else ""
+        return f"the candidate has {_share(standing)}% of the traffic" if _share(standing) else ""
 
     def _move(self, share: int | None) -> None:
         body: Object = {} if share is None else {"canaryTrafficPercent": share}
@@ -103,7 +103,7 @@ class KnativeRollout(Moves):
             return f"the revision '{status.get('latestCreatedRevision')}' is not ready"
         lack = revision_serves(self.cluster, ready, uri)
         if not lack and share is not None and _share(standing) != share:
-            lack = f"version {self.plan.version} has {_share(standing)} % of the traffic"
+            lack = f"version {self.plan.version} has {_share(standing)}% of the traffic"
         if not lack and not stable_url(standing):
             lack = "it has no address yet"
         return lack or condition(standing, "Ready") or condition(standing, "LatestDeploymentReady")

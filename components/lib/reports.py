@@ -27,6 +27,7 @@ MAX_ROWS = 2_000
 MAX_COLUMNS = 60
 MAX_NAME = 120
 PAPER_ROWS = 8
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 logger = logging.getLogger(__name__)
 
@@ -179,8 +180,8 @@ class Report:
             "Verdict": lambda rule: chip(rule.verdict),
             "Rule": lambda rule: rule.name,
             "What it says": lambda rule: rule.sentence,
-            "Value": lambda rule: rule.value,
-            "Bound": lambda rule: rule.bound,
+            "Value": lambda rule: _short(rule.value),
+            "Bound": lambda rule: _short(rule.bound),
             "Slice": lambda rule: rule.slice,
             "Rows": lambda rule: rule.n,
             "Interval": _interval,
@@ -260,6 +261,11 @@ def _look(values: list[object]) -> str:
     drawn = [isinstance(value, Markup) and value.startswith("<") for value in known]
     texts = [value for value, is_drawn in zip(known, drawn, strict=True) if not is_drawn]
     return "w" if any(isinstance(text, str) and len(text) > 24 for text in texts) else ""
+
+
+def _short(value: object) -> object:
+    """A SHA-256 by its first digits, as sentences name it; anything else as it stands."""
+    return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
 def _interval(rule: Rule) -> object:

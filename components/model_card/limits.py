@@ -67,8 +67,9 @@ def _fairness(evaluation: Mapping[str, Any]) -> list[str]:
         for rate, gaps in found["worst"].items():
             gap = gaps["difference"]
             if gap["low"] > 0 or gap["high"] < 0:
+                name = rate.replace("_", " ").capitalize()
                 lines.append(
-                    f"{rate} differs by {gap['value']:+.3g} ({gap['low']:+.3g} to "
+                    f"{name} differs by {gap['value']:+.3g} ({gap['low']:+.3g} to "
                     f"{gap['high']:+.3g}) between {gap['group']} and {found['reference']}."
                 )
         small = [group["group"] for group in found["groups"] if group["n"] < 30]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipway.components.lib.cells import clipped, is_number, number_text
+from shipway.components.lib.cells import chip, clipped, is_number, number_text
 from shipway.components.lib.reports import Report
-from shipway.components.model_card.sections import CONTROLS, Section
+from shipway.components.model_card.sections import CONTROLS, VERDICT, Section
 
 ESCAPES = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
     ord("<"): "&lt;",
@@ -41,10 +41,18 @@ def as_report(card: Mapping[str, Any], sections: Sequence[Section]) -> Report:
         if section.heading == CONTROLS:
             report.end_paper()
         if section.columns:
-            report.add_table(section.heading, section.columns, section.rows, section.note)
+            rows = [
+                [_shown(name, value) for name, value in zip(section.columns, row, strict=True)]
+                for row in section.rows
+            ]
+            report.add_table(section.heading, section.columns, rows, section.note)
         else:
             report.add_text(section.heading, "\n".join(f"- {line}" for line in section.lines))
     return report
+
+
+def _shown(column: str, value: Any) -> Any:
+    return chip(value) if column == VERDICT else value
 
 
 def as_markdown(card: Mapping[str, Any], sections: Sequence[Section]) -> str:

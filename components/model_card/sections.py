@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.model_card.owner import FIELDS
 
 NOT_STATED = "not stated"
 CONTROLS = "Controls"
+VERDICT = "Verdict"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def _gates(card: Mapping[str, Any]) -> Section:
         more = f" (and {len(said) - 3} more)" if len(said) > 3 else ""
         reasons = " ".join(said[:3]) + more
         rows.append([decided["gate"], decided["verdict"], decided["rules"], reasons])
-    return Section("May it ship?", columns=["Gate", "Verdict", "Rules", "Why"], rows=rows)
+    return Section("May it ship?", columns=["Gate", VERDICT, "Rules", "Why"], rows=rows)
 
 
 def _owner(card: Mapping[str, Any]) -> Section:
@@ -59,7 +61,8 @@ def _metrics(card: Mapping[str, Any]) -> Section:
     rows = [
         [name, metric["value"], metric["low"], metric["high"]]
         + [values.get(name) for values in baselines.values()]
-        for name, metric in found["metrics"].items()
+        for name in METRIC_NAMES[card["model"]["task"]]
+        if (metric := found["metrics"].get(name))
     ]
     columns = ["Metric", "Value", "Low", "High"]
     columns += [name.replace("_", " ").capitalize() for name in baselines]
@@ -78,7 +81,7 @@ def _groups(card: Mapping[str, Any]) -> list[Section]:
         columns = ["Slice", "Rows", main, "Low", "High"]
         sections.append(Section("Performance by slice", columns=columns, rows=rows))
     gaps = [
-        [each["column"], gap["group"], gap["rate"], gap["n"]]
+        [each["column"], gap["group"], gap["rate"].replace("_", " "), gap["n"]]
         + [gap["difference"][end] for end in ("value", "low", "high")]
         for each in found["fairness"]
         for gap in each["gaps"]
@@ -101,7 +104,9 @@ def _model(card: Mapping[str, Any]) -> Section:
         "Positive from": model["threshold"],
         "Calibration": model["calibration"],
         "Columns it takes": ", ".join(model["inputs"]),
-        "Columns it does not use": ", ".join(model["unused"]),
+        "Columns it does not use": ", ".join(
+            name for name in model["unused"] if name != model["label"]
+        ),
         "Trees": cost["trees"],
         "Bytes": cost["bytes"],
         "Single row, median ms": cost["latency_ms_p50"],
@@ -119,8 +124,13 @@ def _model(card: Mapping[str, Any]) -> Section:
 def _data(card: Mapping[str, Any]) -> Section:
     data = dict(card["data"])
     facts = {**data.pop("dataset"), **data, "test_rows": card["evaluation"]["rows"]}
-    rows = [[name.replace("_", " "), value] for name, value in sorted(facts.items())]
+    rows = [[_capital(name), value] for name, value in sorted(facts.items())]
     return Section("Data", columns=["What", "Value"], rows=rows)
+
+
+def _capital(name: str) -> str:
+    words = name.replace("_", " ").replace("sha256", "SHA-256").replace("uri", "address")
+    return words[0].upper() + words[1:]
 
 
 def _controls(card: Mapping[str, Any]) -> Section:

@@ -174,16 +174,19 @@ def _figures(findings: _Findings) -> dict[str, float]:
 def _write_page(
     path: Path, record: ServingRecord, golden: Golden, findings: _Findings, decided: Decision
 ) -> None:
+    passed = decided.verdict == "pass"
     lead = (
-        f"{record.model_name} version {record.version} was asked {len(golden.rows)} golden rows by "
-        f"two protocols at {record.endpoint}."
+        f"{'Yes' if passed else 'No'}. {record.model_name} version {record.version} was asked "
+        f"{len(golden.rows)} golden rows by two protocols at {record.endpoint}"
+        + (", and answers as at training time." if passed else ":")
     )
-    page = Report("Endpoint probe", lead, decided.verdict)
+    reasons = [rule.sentence for rule in decided.failures]
+    page = Report("Does the endpoint answer as the model did?", lead, decided.verdict, reasons)
     page.add_decision(decided)
     if findings.latencies:
-        rows = [[f"p{share * 100:.0f}", quantile(findings.latencies, share)] for share in QUANTILES]
+        rows = [[f"{share:.0%}", quantile(findings.latencies, share)] for share in QUANTILES]
         note = f"{len(findings.latencies)} requests of one row, one after another, by V1."
-        page.add_table("Latency", ["Quantile", "Milliseconds"], rows, note)
+        page.add_table("Latency", ["Share of the requests", "Milliseconds at most"], rows, note)
     compared = {name: p for name, p in findings.parities.items() if not p.problem}
     if compared:
         head, cells = _expected(golden.outputs)

@@ -84,7 +84,7 @@ def _ask(endpoint: Endpoint, record: ServingRecord, golden: tuple[Row, Row], wat
 
 
 def _rules(watch: _Watch, policy: ReleasePolicy, share: int, version: str) -> list[Rule]:
-    where, asked = f"{share} % of the traffic", watch.asked
+    where, asked = f"{share}% of the traffic", watch.asked
     said = f" The first: {watch.failed[0]}" if watch.failed else ""
     rules = [
         bound_rule(

@@ -65,8 +65,11 @@ def release(
 
 
 def _write_page(path: Path, decision: Decision, outcome: str) -> None:
-    done = "has all traffic" if outcome == PROMOTED else "was not released"
-    page = Report("Release", f"{decision.subject} {done}.", decision.verdict)
+    released = outcome == PROMOTED
+    done = "is released and has all traffic" if released else "was not released"
+    lead = f"{'Yes' if released else 'No'}. {decision.subject} {done}."
+    reasons = [rule.sentence for rule in decision.failures]
+    page = Report("Does this version serve?", lead, outcome, reasons)
     page.add_decision(decision)
     page.save(path)
 

@@ -27,12 +27,11 @@ def write_page(path: Path, subject: Subject, found: Findings) -> None:
         found: what the gate decided, and its evidence.
     """
     decision = found.decision
-    report = Report(
-        f"Split and leakage of '{subject.label}'", _lead(subject, found), decision.verdict
-    )
-    urgent = [*decision.failures, *decision.warnings]
-    if urgent:
-        report.add_text("What to do", _actions(urgent))
+    reasons = [rule.sentence for rule in decision.failures[:MAX_ACTIONS]]
+    title = f"Split and leakage of '{subject.label}'"
+    report = Report(title, _lead(subject, found), decision.verdict, reasons)
+    if decision.warnings:
+        report.add_text("Worth a look", _actions(decision.warnings))
     report.add_decision(decision)
     _add_sizes(report, subject)
     _add_quality(report, found)
@@ -44,8 +43,8 @@ def _lead(subject: Subject, found: Findings) -> str:
     if stops:
         named = ", ".join(f"'{one.slice}'" if one.slice else one.name for one in stops[:5])
         them = "finding stops" if len(stops) == 1 else "findings stop"
-        return f"{len(stops)} {them} the run: {named}. {_action(stops[0])}"
-    clean = f"{subject.rows:,} rows, split: {subject.strategy}. No column gives the label away"
+        return f"{len(stops)} {them} the run: {named}."
+    clean = f"{subject.rows:,} rows were split ({subject.strategy}). No column gives the label away"
     if warnings:
         them = "finding is" if len(warnings) == 1 else "findings are"
         return f"{clean}; {len(warnings)} {them} worth a look."
@@ -53,7 +52,7 @@ def _lead(subject: Subject, found: Findings) -> str:
 
 
 def _actions(rules: list[Rule]) -> str:
-    """What each rule asks for, stops first, as lines of a list."""
+    """What each rule asks for, as lines of a list."""
     lines = [f"- {rule.slice or rule.name.replace('_', ' ')}: {_action(rule)}" for rule in rules]
     more = len(lines) - MAX_ACTIONS
     hidden = [f"- {more} more are in the table below."] if more > 0 else []
@@ -69,14 +68,18 @@ def _add_sizes(report: Report, subject: Subject) -> None:
     sizes = np.bincount(subject.parts, minlength=len(NAMES))
     rows = zip(NAMES, sizes.tolist(), sizes / subject.rows, strict=True)
     report.add_table(
-        "Sizes", ["split", "rows", "share"], [[name, size, f"{s:.1%}"] for name, size, s in rows]
+        "Sizes", ["Split", "Rows", "Share"], [[name, size, f"{s:.1%}"] for name, size, s in rows]
     )
     if subject.strategy == "time":
-        report.add_table("Times", ["split", "first", "last"], _periods(subject))
+        report.add_table("Times", ["Split", "First", "Last"], _periods(subject))
     if subject.target.kind.numeric:
-        report.add_table("The label", ["split", "mean", "least", "most"], _values(subject))
+        report.add_table("The label", ["Split", "Mean", "Minimum", "Maximum"], _values(subject))
     else:
-        report.add_table("Share of each class", ["class", *NAMES], _shares(subject, sizes))
+        report.add_table(
+            "Share of each class",
+            ["Class", *(name.capitalize() for name in NAMES)],
+            _shares(subject, sizes),
+        )
 
 
 def _periods(subject: Subject) -> list[list[object]]:
@@ -123,16 +126,16 @@ def _add_quality(report: Report, found: Findings) -> None:
     noise, odd = found.noise, found.outliers
     if noise and noise.rule.verdict != "pass":
         report.add_table(
-            "Suspected labels, by class", ["given", "likely", "rows", "of the given"], noise.pairs,
+            "Suspected labels, by class", ["Given", "Likely", "Rows", "Of the given"], noise.pairs,
             "Counted by confident learning over out-of-fold predictions of training rows.",
         )  # fmt: skip
         report.add_table(
-            "The surest suspects", ["row", "given", "likely", "confidence"], noise.suspects,
+            "The surest suspects", ["Row", "Given", "Likely", "Confidence"], noise.suspects,
             "Rows are counted from 0 in the order of the dataset.",
         )  # fmt: skip
     if odd and odd.rows:
-        report.add_table("What makes rows odd", ["feature", "rows"], odd.columns)
+        report.add_table("What makes rows odd", ["Feature", "Rows"], odd.columns)
         report.add_table(
-            "The oddest rows", ["row", "score", "feature", "how far"], odd.rows,
+            "The oddest rows", ["Row", "Score", "Feature", "How far"], odd.rows,
             "By an isolation forest over training rows; rows are counted from 0.",
         )  # fmt: skip

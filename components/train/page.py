@@ -7,6 +7,8 @@ import xgboost as xgb
 
 from shipway.components.lib import charts
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.metric_words import loss_words, said_of
+from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.reports import Report
 from shipway.components.lib.signature import Signature
@@ -38,8 +40,16 @@ def write_page(
         f"below are of validation rows, which also chose {chose}: the "
         f"evaluation on test rows is what counts.{_again(metrics)}",
     )
-    report.add_table("Validation metrics", ["metric", "value"], [[*i] for i in metrics.items()])
-    metric = settings.booster["eval_metric"]
+    known = [name for name in METRIC_NAMES[task] if name in metrics]
+    report.add_table(
+        "Validation metrics",
+        ["Metric", "Value", "What it is"],
+        [[name, metrics[name], said_of(name)] for name in known],
+    )
+    others = [
+        [name.replace("_", " "), value] for name, value in metrics.items() if name not in known
+    ]
+    metric = loss_words(settings.booster["eval_metric"])
     rows = [
         {"round": index + 1, metric: value, "rows": name}
         for name, values in curves.items()
@@ -69,9 +79,10 @@ def write_page(
     if cpu_reason:
         lines.append(["the CPU trained, and not the GPU that was asked for", cpu_reason])
     if lines:
-        report.add_table("From scores to answers", ["what", "chosen on validation rows"], lines)
+        report.add_table("From scores to answers", ["What", "Chosen on validation rows"], lines)
+    report.add_table("What it took", ["What", "Value"], others)
     report.add_table(
-        "Parameters", ["parameter", "value"], [[n, v] for n, v in sorted(settings.booster.items())]
+        "Parameters", ["Parameter", "Value"], [[n, v] for n, v in sorted(settings.booster.items())]
     )
     report.save(path)
 
@@ -111,5 +122,6 @@ def _add_importance(report: Report, plan: FeaturePlan, booster: xgb.Booster) -> 
         report.add_figure(
             "Importance",
             charts.bars(rows, "feature", "share of gain", description="Share of gain by feature"),
-            f"Share of the total gain of all splits; the first {TOP} of {len(names)} features.",
+            "Share of all that the splits gained, by the feature that they split."
+            + (f" The first {TOP} of {len(names)} features." if len(names) > TOP else ""),
         )

@@ -15,7 +15,17 @@ from shipway.components.validate.profile import Profile
 from shipway.components.validate.slice_table import HEAD, NOTE, slice_rows
 
 TIMES = ("time", "date")
-COLUMNS = ["Column", "Type", "Shape", "Missing", "%", "Distinct", "Minimum", "Median", "Maximum"]
+COLUMNS = [
+    "Column",
+    "Type",
+    "Shape",
+    "Missing",
+    "Missing %",
+    "Distinct",
+    "Minimum",
+    "Median",
+    "Maximum",
+]
 COLUMNS += ["Most frequent"]
 
 REVIEW = (
@@ -54,7 +64,9 @@ def build_page(
     stops, warns = len(decision.failures), len(decision.warnings)
     found = f"{stops} {'finding stops' if stops == 1 else 'findings stop'} the run"
     found = found if stops else "nothing stops the run"
-    also = f", {warns} {'is' if warns == 1 else 'are'} worth a look" if warns else ""
+    also = (
+        f", {warns} {'finding is' if warns == 1 else 'findings are'} worth a look" if warns else ""
+    )
     lead = f"{profile.rows:,} rows"
     lead += f", a sample of {profile.table_rows:,}," if profile.sampled else ""
     lead += f" and {len(facts):,} columns were measured: {found}{also}."
@@ -115,7 +127,9 @@ def _row(fact: ColumnFacts, label: str) -> list[object]:
         top = "none is frequent"
     if fact.kind == "true/false" and fact.mean is not None:
         yes = round(fact.mean * fact.present)
-        top = f"true ({yes:,}), false ({fact.present - yes:,})"
+        counts = {"true": yes, "false": fact.present - yes}
+        ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+        top = ", ".join(f"{name} ({count:,})" for name, count in ordered)
     numbers = [_value(fact, number) for number in (fact.minimum, fact.median, fact.maximum)]
     if fact.kind == "true/false" or fact.private:
         numbers = [None, None, None]
@@ -123,8 +137,8 @@ def _row(fact: ColumnFacts, label: str) -> list[object]:
     shape = sparkline(fact.shape, kind, 60) if known and fact.shape else Markup("")
     if fact.private:
         top, shape = chip(PRIVATE), Markup("")
-    share = round(100 * fact.missing_share, 2) or None
-    return [name, fact.kind, shape, fact.missing, share, fact.distinct, *numbers, top]
+    share = round(100 * fact.missing_share, 2)
+    return [name, fact.kind, shape, fact.missing, share, fact.distinct, *numbers, top or None]
 
 
 def _short(value: str) -> str:

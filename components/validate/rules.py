@@ -191,7 +191,7 @@ def check_names() -> set[str]:
 
 _CHECKS: list[tuple[str, Callable[[ColumnFacts, Profile], list[Finding]], str]] = [
     ("data.empty_column", _empty, "No column is empty."),
-    ("data.mostly_missing", _mostly_missing, "No column is missing in more than 90 % of the rows."),
+    ("data.mostly_missing", _mostly_missing, "No column is missing in more than 90% of the rows."),
     ("data.constant", _constant, "No column is constant."),
     ("data.identifier", _identifier, "No column looks like an identifier."),
     ("data.mixed_numbers", _mixed, "No column mixes numbers with a few words."),

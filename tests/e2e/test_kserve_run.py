@@ -125,7 +125,7 @@ def test_two_versions_reach_a_cluster_and_the_second_by_steps(
     assert second.endpoint == first.endpoint
 
     slices = {rule["slice"] for rule in decision_of(second)["rules"]}
-    assert slices >= {"20 % of the traffic", "100 % of the traffic"}
+    assert slices >= {"20% of the traffic", "100% of the traffic"}
     champion = open_store(STORE).champion("churn")
     assert champion.version == "2"
     golden = json.loads((second.artifact("train-model", "model") / "golden.json").read_text())

@@ -75,7 +75,7 @@ def test_each_step_has_its_share_and_its_rules(
     steps = (0, 10, 50, 100)
     outcome, decision = let_go(bring_up("2"), traffic_steps=steps, maximum_latency_ms=60_000)
     assert outcome == "promoted", decision.failures
-    told = [f"{share} % of the traffic" for share in steps]
+    told = [f"{share}% of the traffic" for share in steps]
     for name in ("error_rate", "identity", "parity", "latency_p95_ms"):
         assert [rule.slice for rule in decision.rules if rule.name == name] == told
     if world.script.default_mode == "Knative":

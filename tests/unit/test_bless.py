@@ -180,7 +180,7 @@ def test_bounds_are_inclusive_and_replace_the_defaults(
     )
     assert verdict == "rejected"
     assert [each.name for each in decision.failures] == ["auc"]
-    assert "minimum_metrics['auc']" in decision.failures[0].sentence
+    assert "change auc in minimum_metrics" in decision.failures[0].sentence
     verdict, _ = rejudge(models["good"], tmp_path, maximum_metrics={"log_loss": 0.001})
     assert verdict == "rejected"
 

@@ -47,6 +47,9 @@ def cloth(seed: int, rows: int = 1_500) -> pa.Table:
     return pa.table({"metres": metres, "idle": idle, "shop": shop, "label": price})
 
 
+UNIT = "1,000 times as large (another unit)"
+
+
 def test_a_mistaken_unit_and_a_misspelt_name_show_and_an_idle_column_does_not(
     lengths: Path, tmp_path: Path
 ) -> None:
@@ -54,9 +57,9 @@ def test_a_mistaken_unit_and_a_misspelt_name_show_and_an_idle_column_does_not(
     found = robustness(scorer, tmp_path / "test", held)
     drops = {(one["column"], one["kind"]): one["drop"] for one in found["disturbances"]}
     # All lengths beyond the last cut: every price is said to be that of about nine metres.
-    assert drops["metres", "unit x1000"] > 35
+    assert drops["metres", UNIT] > 35
     assert drops["shop", "misspelt"] > 10
-    assert abs(drops["idle", "unit x1000"]) < 1
+    assert abs(drops["idle", UNIT]) < 1
     assert abs(drops["idle", "missing"]) < 1
     assert found["disturbances"][0]["column"] == "metres"
     assert [one["drop"] for one in found["disturbances"]] == sorted(drops.values(), reverse=True)
@@ -113,10 +116,6 @@ def test_only_a_sure_trifle_says_that_there_are_rows_enough(
     assert told_by(Interval(*ends), 0.9) == said
 
 
-def test_few_rows_have_no_learning_curve(tmp_path: Path) -> None:
-    assert learnt(300, 0.1, "step", tmp_path) == {}
-
-
 def shifted(seed: int, rows: int, after: bool) -> pa.Table:
     """A price that hangs on the length, and after a change on the weight, which is more by then."""
     draw = np.random.default_rng(seed)
@@ -144,6 +143,10 @@ def test_baselines_and_curve_are_taught_by_the_rows_that_taught_the_model(
     assert (last["value"] < 2) == refit
     words = "on training and validation rows" if refit else "on training rows"
     assert words in (tmp_path / "page.html").read_text()
+
+
+def test_few_rows_have_no_learning_curve(tmp_path: Path) -> None:
+    assert learnt(300, 0.1, "step", tmp_path) == {}
 
 
 def test_cost_counts_bytes_trees_and_time(lengths: Path, tmp_path: Path) -> None:

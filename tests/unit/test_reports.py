@@ -11,6 +11,8 @@ from shipway.components.lib import charts
 from shipway.components.lib.cells import cell, chip, isolated, number_text
 from shipway.components.lib.decision import Decision, Rule, bound_rule
 from shipway.components.lib.drawing import draw
+from shipway.components.lib.metric_words import said_of
+from shipway.components.lib.metrics import METRIC_NAMES
 from shipway.components.lib.reports import MAX_BYTES, Report
 
 ATTACK = "<script>alert('x')</script>\"&"
@@ -29,6 +31,7 @@ ATTACK = "<script>alert('x')</script>\"&"
         (123456.7, "123,457"),
         (9999.96, "10,000"),
         (0.00012345, "0.0001234"),
+        (2.4e-16, "0"),
         (0.000012345, "1.234e-05"),
         (1.5e20, "1.500e20"),
         (-0.5, "-0.5"),
@@ -161,6 +164,15 @@ def test_decisions_show_failures_first_and_only_columns_that_say_something():
     assert ">Interval<" in page and "0.9 to 0.97" in page and ">Slice<" not in page
 
 
+def test_decisions_show_a_digest_by_its_first_digits_and_a_warning_by_its_word():
+    digest = "0123456789ab" + "c" * 52
+    report = Report("t", "l")
+    report.add_decision(Decision("endpoint", "m", [Rule("r", "warn", "Look.", digest, digest)]))
+    page = report.render()
+    assert page.count(">0123456789ab\n") + page.count(">0123456789ab<") == 2
+    assert digest not in page and "</b>warning<" in page
+
+
 def test_an_empty_decision_says_that_nothing_passes():
     report = Report("t", "l")
     report.add_decision(Decision("data", "d"))
@@ -212,6 +224,18 @@ def test_long_lines_are_thinned_and_keep_their_ends():
     rows = [{"x": i, "y": i} for i in range(10_000)]
     kept = charts.line(rows, "x", "y")["data"]["values"]
     assert len(kept) == charts.MAX_POINTS and kept[0]["x"] == 0 and kept[-1]["x"] == 9_999
+
+
+def test_series_of_lines_differ_by_more_than_their_colour():
+    rows = [{"x": i, "y": i, "who": name} for name in "abc" for i in range(3)]
+    svg = draw(charts.line(rows, "x", "y", "who"))
+    lines = set(re.findall(r'stroke-dasharray="([^"]*)"', svg))
+    assert len(lines) == 3 and len(set(re.findall(r'stroke="(var\(--c\d\))"', svg))) == 3
+
+
+def test_every_metric_is_explained():
+    for names in METRIC_NAMES.values():
+        assert all(said_of(name).endswith(" is better") for name in names)
 
 
 def test_sparklines_are_small_and_take_odd_counts():
