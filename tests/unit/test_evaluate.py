@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
+from shipway.components.bless.rules import baseline_rule
 from shipway.components.evaluate.curves import confusion, roc_points
 from shipway.components.evaluate.logic import Evaluated, evaluate
 from shipway.components.lib.calibration import Calibrator
@@ -20,6 +22,7 @@ from shipway.components.lib.scoring import Prediction
 from shipway.components.lib.signature import signature_of
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
+from tests.models import shuffled
 
 ROWS = 2_000
 
@@ -103,6 +106,25 @@ def test_the_constant_is_the_baseline(models: dict[str, Path], tmp_path: Path) -
     assert document["baselines"]["constant"]["rmse"] == pytest.approx(label.std(), rel=1e-5)
     gain = document["baselines"]["constant"]["rmse"] - document["metrics"]["rmse"]["value"]
     assert document["gain"]["value"] == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "words"),
+    [
+        (400, 0.0, "is for the gate to say"),
+        (40, 0.4, "better at 95%, and the gate asks for 99.9%"),
+        (400, 1.0, "do not ship it"),
+    ],
+    ids=["surely", "hardly", "worse"],
+)
+def test_the_page_is_as_sure_as_the_gate(
+    rows: int, share: float, words: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    test = shuffled(table(rows, seed=13, kind="regression"), share, seed=4)
+    _, document, page = run(models["regression"], test, tmp_path)
+    assert words in page
+    verdict = baseline_rule(document).verdict
+    assert re.search(r'class="chip [^>]*><b[^>]*>[^<]*</b>(\w+)', page)[1] == verdict  # type: ignore[index]
 
 
 def test_slices_are_chosen_and_add_up(models: dict[str, Path], tmp_path: Path) -> None:
