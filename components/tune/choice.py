@@ -11,13 +11,14 @@ rows that chose it, and they are not: what no error tells apart is not worth lea
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shipway.components.lib.losses import mean, mean_error
 from shipway.components.tune.trials import Arena, Cut, Limits, Result, evaluate
 
+Entry = tuple[str, dict[str, float]]  # name, and parameters over the defaults
 _log = logging.getLogger(__name__)
 
 
@@ -57,12 +58,34 @@ def gain(first: Result, second: Result) -> Difference:
 
 
 def finals(
-    arena: Arena,
+    arenas: Iterable[Arena],
     booster: Mapping[str, Any],
-    entries: Sequence[tuple[str, dict[str, float]]],
+    entries: Sequence[Entry],
     limits: Limits,
 ) -> list[Finalist]:
-    """Train candidates on all rows, in order, while there is time."""
+    """Train candidates on all rows, in order, while there is time.
+
+    What time is left then goes into more evidence: candidates are judged by the next arena, too,
+    if all of them can be.
+    """
+    found: list[Finalist] = []
+    for arena in arenas:
+        judged = _judged(arena, booster, entries, limits)
+        if not found and judged:
+            found, entries = judged, [(one.name, one.parameters) for one in judged]
+        elif found and len(judged) == len(found):
+            found = [
+                replace(one, result=one.result.judged_also_by(more.result))
+                for one, more in zip(found, judged, strict=True)
+            ]
+        else:
+            break
+    return found
+
+
+def _judged(
+    arena: Arena, booster: Mapping[str, Any], entries: Sequence[Entry], limits: Limits
+) -> list[Finalist]:
     found: list[Finalist] = []
     for name, parameters in entries:
         if time.monotonic() > limits.deadline or limits.stop.is_set():
@@ -70,10 +93,10 @@ def finals(
         try:
             result = evaluate(arena, {**booster, **parameters}, limits)
         except Cut:
-            _log.info("%s on all rows: no time left", name)
+            _log.info("%s: no time left", name)
             break
         found.append(Finalist(name, parameters, result))
-        _log.info("%s on all rows: %.6g in %.1f s", name, result.loss, result.seconds)
+        _log.info("%s: %.6g in %.1f s", name, result.loss, result.seconds)
     return found
 
 

@@ -13,7 +13,7 @@ import xgboost as xgb
 from optuna.trial import TrialState
 
 from shipway.components.lib.parameters import Settings
-from shipway.components.tune.choice import Finalist, finals, smallest_of_the_best
+from shipway.components.tune.choice import Entry, Finalist, finals, smallest_of_the_best
 from shipway.components.tune.folds import Folds
 from shipway.components.tune.layout import Layout
 from shipway.components.tune.request import Request
@@ -68,8 +68,11 @@ def run_study(
     finalists: list[Finalist] = []
     if not stop.is_set() and entries:
         threads = int(settings.booster.get("nthread", 0))
-        whole = Arena.of(folds.folds, folds.names, settings.booster["max_bin"], threads)
-        finalists = finals(whole, settings.booster, entries, limits)
+        bins = settings.booster["max_bin"]
+        # In time the newest fold comes first: the model that it judges is the one on most rows.
+        judges = [folds.folds] if folds.scheme != "time order" else [[f] for f in folds.folds[::-1]]
+        arenas = (Arena.of(judge, folds.names, bins, threads) for judge in judges)
+        finalists = finals(arenas, settings.booster, entries, limits)
     chosen = smallest_of_the_best(finalists) if finalists else None
     parameters = _parameters(request, folds, chosen, trials, space)
     return Study(
@@ -78,7 +81,7 @@ def run_study(
     )  # fmt: skip
 
 
-def _entries(trials: optuna.Study, space: Space) -> list[tuple[str, dict[str, float]]]:
+def _entries(trials: optuna.Study, space: Space) -> list[Entry]:
     """Who is trained on all rows, in order: the best trial first, then the defaults, then others.
 
     Only what is new: the first trial of all has the defaults' values.

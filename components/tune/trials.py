@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -79,6 +79,23 @@ class Result:
     seconds: float
     related: np.ndarray | None = None
 
+    def judged_also_by(self, other: "Result") -> "Result":
+        """The same model, judged by the rows of another result, too."""
+        losses = np.concatenate([self.losses, other.losses])
+        weights = None
+        if self.weights is not None and other.weights is not None:
+            weights = np.concatenate([self.weights, other.weights])
+        related = _apart([self.related, other.related])
+        return replace(
+            self,
+            loss=mean(losses, weights),
+            error=mean_error(losses, weights, related),
+            losses=losses,
+            weights=weights,
+            seconds=self.seconds + other.seconds,
+            related=related,
+        )
+
 
 class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
     """Stops at the deadline, when the step is told to end, or when `worse` says so."""
@@ -151,18 +168,18 @@ def evaluate(
         leaves += sum(tree.count("leaf=") for tree in trained[:kept].get_dump())
     every = np.concatenate(losses)
     weight = np.concatenate(weights) if weights else None
-    related = _related(arena.folds)
+    related = _apart([fold.held_out.related for fold in arena.folds])
     error = mean_error(every, weight, related)
     seconds = time.monotonic() - began
     mean_leaves = round(leaves / len(boosters))
     return Result(mean(every, weight), error, every, weight, rounds, mean_leaves, seconds, related)
 
 
-def _related(folds: Sequence[Fold]) -> np.ndarray | None:
-    """Which held-out rows may depend on each other; those of different folds do not."""
+def _apart(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Which rows may depend on each other; those of different folds do not."""
     found: list[np.ndarray] = []
-    for fold in folds:
-        if fold.held_out.related is None:
+    for part in parts:
+        if part is None:
             return None
-        found.append(fold.held_out.related + (found[-1].max() + 1 if found else 0))
+        found.append(part + (found[-1].max() + 1 if found else 0))
     return np.concatenate(found)
