@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from shipway.components.lib.cells import number_text
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.measures import equal_mass_bins
 from shipway.components.lib.proportions import Share, share
@@ -78,7 +79,8 @@ def add_intervals(report: Report, document: dict[str, Any]) -> None:
     note = (
         f"The intervals promise to hold {found['promised']:.0%} of the rows. They hold "
         f"{ends['value']:.1%} ({ends['low']:.1%} to {ends['high']:.1%}), {words}. They are "
-        f"{found['width']:.4g} wide; one that looks at no column would be {found['spread']:.4g}."
+        f"{number_text(found['width'])} wide; one that looks at no column would be "
+        f"{number_text(found['spread'])}."
     )
     columns = ["Predicted from", "To", "Rows", "Coverage", "Low", "High", "Width", "Standing"]
     report.add_table("Do the intervals hold?", columns, rows, note)

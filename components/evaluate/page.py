@@ -21,6 +21,7 @@ from shipway.components.evaluate.sections import (
 )
 from shipway.components.evaluate.verdict import reasons_against
 from shipway.components.lib import charts
+from shipway.components.lib.cells import number_text
 from shipway.components.lib.decision import surely_better
 from shipway.components.lib.held_out import HeldOut
 from shipway.components.lib.metric_words import said_of
@@ -78,10 +79,12 @@ def _lead(document: dict[str, Any]) -> str:
         return f"{main} could not be measured on {rows}: bring test rows of every class."
     constant = document["baselines"]["constant"][main]
     percent = f"{document['level']:.0%}"
-    said = f"{main} is {metric['value']:.4g} on {rows}"
+    said = f"{main} is {number_text(metric['value'])} on {rows}"
     if metric["low"] is not None:
-        said += f" ({percent} interval {metric['low']:.4g} to {metric['high']:.4g})"
-    said += f"; {TASKS[document['task']].constant} gets {constant:.4g}. "
+        said += (
+            f" ({percent} interval {number_text(metric['low'])} to {number_text(metric['high'])})"
+        )
+    said += f"; {TASKS[document['task']].constant} gets {number_text(constant)}. "
     if surely_better(gain):
         return said + "The model is better beyond chance. Whether it ships is for the gate to say."
     if gain["low"] > 0:
@@ -108,12 +111,16 @@ def _add_metrics(report: Report, document: dict[str, Any]) -> None:
     ]
     titles = [name.replace("_", " ").capitalize() for name in baselines]
     columns = ["Metric", "Value", "Low", "High", *titles, "What it is"]
-    unit = "queries" if document["ranking"] else "rows"
+    task = document["task"]
+    named = {"binary": "DeLong's for AUC, ", "ranking": ""}.get(task, "")
+    means = "" if task == "ranking" else "Wilson's for shares, Hall's for means, else "
+    unit = "queries" if task == "ranking" else "rows"
     note = (
-        f"Low and high are the ends of a {document['level']:.0%} interval: DeLong's for AUC, "
-        f"Wilson's for shares, Hall's for means, else by bootstrap over the {unit}. Precision, "
-        "recall, F1 and accuracy hold at the model's own threshold."
+        f"Low and high are the ends of a {document['level']:.0%} interval: {named}{means}by "
+        f"bootstrap over the {unit}."
     )
+    if task == "binary":
+        note += " Precision, recall, F1 and accuracy hold at the model's own threshold."
     if document["unseen_classes"]:
         unseen = ", ".join(f"{name} ({n:,})" for name, n in document["unseen_classes"].items())
         note += f" Rows of classes that training never saw count as errors of accuracy: {unseen}."

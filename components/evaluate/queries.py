@@ -129,7 +129,8 @@ def _by_size(found: Ranks, asked: np.ndarray) -> list[dict[str, Any]]:
     table = []
     for number in np.unique(bins):
         mine = bins == number
-        ends = f"{sizes[mine].min()} to {sizes[mine].max()}"
+        low, high = sizes[mine].min(), sizes[mine].max()
+        ends = f"{low}" if low == high else f"{low} to {high}"
         table.append({"rows": ends, "queries": int(mine.sum())} | _mean(values[mine]))
     return table
 

@@ -121,7 +121,7 @@ def _column(one: Mapping[str, Any]) -> list[object]:
     ends: list[object] = [_plain(one.get(key)) for key in ("minimum", "mean", "maximum")]
     # Each value stands for itself: text that runs right to left would move its share elsewhere.
     told = (
-        Markup("{} ({})").format(isolated(_told(v["value"])), f"{v['share']:.1%}")
+        Markup("{} ({})").format(isolated(_told(v["value"], one["type"])), f"{v['share']:.1%}")
         for v in one.get("top", [])
     )
     top = Markup(", ").join(told)
@@ -133,8 +133,8 @@ def _column(one: Mapping[str, Any]) -> list[object]:
     ]  # fmt: skip
 
 
-def _told(value: object) -> object:
-    return str(value).lower() if isinstance(value, bool) else value
+def _told(value: str, kind: str) -> str:
+    return value.lower() if kind == "true/false" else value
 
 
 def _plain(value: object) -> object:

@@ -26,7 +26,16 @@ _WORDS = {
     "map@10": "precision at each hit within the first 10 places, averaged",
     "mrr": "one divided by the place of the first hit, averaged",
 }
-_LOSSES = {"logloss": "log loss", "mlogloss": "log loss", "rmse": "RMSE", "mae": "MAE"}
+_LOSSES = {
+    "logloss": "log loss",
+    "mlogloss": "log loss",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "quantile": "pinball loss",
+    "poisson-nloglik": "Poisson loss",
+    "gamma-nloglik": "gamma loss",
+    "tweedie-nloglik": "Tweedie loss",
+}
 
 
 def said_of(metric: str) -> str:
@@ -36,4 +45,5 @@ def said_of(metric: str) -> str:
 
 def loss_words(name: str) -> str:
     """XGBoost's name of a loss, as an axis has it."""
-    return _LOSSES.get(name, name.replace("-", " "))
+    kind = name.partition("@")[0]
+    return _LOSSES.get(kind, name)

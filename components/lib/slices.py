@@ -188,4 +188,6 @@ def _is_category(kind: pa.DataType) -> bool:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as requests have it
     return MISSING if value is None else str(json_value(value))

@@ -57,7 +57,9 @@ def _owner(card: Mapping[str, Any]) -> Section:
 
 def _metrics(card: Mapping[str, Any]) -> Section:
     found = card["evaluation"]
-    baselines = found["baselines"]
+    # JSON was sorted: the simplest baseline first, as on the evaluation's page.
+    order = ("constant", "one_rule", "linear")
+    baselines = {name: found["baselines"][name] for name in order if name in found["baselines"]}
     rows = [
         [name, metric["value"], metric["low"], metric["high"]]
         + [values.get(name) for values in baselines.values()]

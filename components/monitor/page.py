@@ -52,7 +52,7 @@ def _add_columns(report: Report, comparison: Comparison, shifts: list[Shift], ra
     names += ["Chance", "Within baseline", "PSI", "KS", "Wasserstein", "Told from"]
     rows = []
     for shift in shifts:
-        ends = f"{shift.interval[0]:.3f}\u2013{shift.interval[1]:.3f}" if shift.interval else None
+        ends = f"{shift.interval[0]:.3g} to {shift.interval[1]:.3g}" if shift.interval else None
         info = _information(comparison, shift)
         rows.append(
             [
@@ -70,7 +70,7 @@ def _add_columns(report: Report, comparison: Comparison, shifts: list[Shift], ra
         )
     note = (
         "Distance: Jensen-Shannon, 0 equal to 1 nothing in common, less what chance adds, with "
-        "its 95 % interval. Chance: how often a run without drift would show as much in any "
+        "its 95% interval. Chance: how often a run without drift would show as much in any "
         "column. Within baseline: the largest distance of a quarter of it from the rest. Told "
         "from: the least distance that so many rows can tell from chance. PSI, KS and Wasserstein "
         "(in standard deviations) are for information. Bars: baseline; line: now; the last bins "

@@ -32,13 +32,16 @@ def write_page(
     task = plan.target.task
     members = int(metrics.get("members", 0))
     unseen = members > 0 and "validation" not in curves
-    chose = "calibration and threshold" if unseen else "rounds, calibration and threshold"
+    chosen = ["rounds"] * (not unseen) + ["calibration"] * (not plan.target.kind.numeric)
+    chosen += ["threshold"] * (signature.threshold is not None)
+    chosen += ["the width of intervals"] * bool(settings.response.coverage)
+    also = f", which also chose {_listed(chosen)}" if chosen else ""
     report = Report(
         f"Training of '{plan.label}'",
         f"A {task} model of {rounds:,} rounds on {metrics['training_rows']:,.0f} rows and "
         f"{len(plan.feature_names)} features, in {metrics['training_seconds']:.1f} s. The figures "
-        f"below are of validation rows, which also chose {chose}: the "
-        f"evaluation on test rows is what counts.{_again(metrics)}",
+        f"below are of validation rows{also}: the evaluation on test rows is what counts."
+        f"{_again(metrics)}",
     )
     known = [name for name in METRIC_NAMES[task] if name in metrics]
     report.add_table(
@@ -85,6 +88,10 @@ def write_page(
         "Parameters", ["Parameter", "Value"], [[n, v] for n, v in sorted(settings.booster.items())]
     )
     report.save(path)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _again(metrics: Mapping[str, float]) -> str:

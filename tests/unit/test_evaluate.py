@@ -131,10 +131,10 @@ def test_slices_are_chosen_and_add_up(models: dict[str, Path], tmp_path: Path) -
     test = table(seed=9)
     _, document, _ = run(models["binary"], test, tmp_path)
     sizes = {part["slice"]: part["n"] for part in document["slices"]}
-    assert set(sizes) == {"city=Bern", "city=Rome", "city=Oslo", "member=True", "member=False"}
+    assert set(sizes) == {"city=Bern", "city=Rome", "city=Oslo", "member=true", "member=false"}
     rome = np.asarray(test["city"].to_pylist()) == "Rome"
     assert sizes["city=Rome"] == rome.sum()
-    assert sizes["member=True"] + sizes["member=False"] == ROWS
+    assert sizes["member=true"] + sizes["member=false"] == ROWS
     for part in document["slices"]:
         assert part["interval"][0] <= part["metrics"]["auc"] <= part["interval"][1]
         assert part["gain"]["low"] > 0
