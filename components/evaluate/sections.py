@@ -207,8 +207,11 @@ def add_learning_curve(report: Report, document: dict[str, Any]) -> None:
     if not curve:
         return
     spec = charts.line(
-        [{"training rows": one["rows"], curve["metric"]: one["value"]} for one in curve["points"]],
-        "training rows",
+        [
+            {"rows learnt from": one["rows"], curve["metric"]: one["value"]}
+            for one in curve["points"]
+        ],
+        "rows learnt from",
         curve["metric"],
         points=True,
         description="Learning curve.",
@@ -225,7 +228,7 @@ def add_learning_curve(report: Report, document: dict[str, Any]) -> None:
         "positive is better). Quick refits with the model's parameters, to be compared with each "
         "other only."
     )
-    report.add_figure(f"{curve['metric']} by training rows", spec, note)
+    report.add_figure(f"{curve['metric']} by rows learnt from", spec, note)
 
 
 def add_cost(report: Report, document: dict[str, Any]) -> None:
