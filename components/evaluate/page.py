@@ -112,7 +112,7 @@ def _add_metrics(report: Report, document: dict[str, Any]) -> None:
     titles = [name.replace("_", " ").capitalize() for name in baselines]
     columns = ["Metric", "Value", "Low", "High", *titles, "What it is"]
     task = document["task"]
-    named = {"binary": "DeLong's for AUC, ", "ranking": ""}.get(task, "")
+    named = "DeLong's for AUC, " if task == "binary" else ""
     means = "" if task == "ranking" else "Wilson's for shares, Hall's for means, else "
     unit = "queries" if task == "ranking" else "rows"
     note = (

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from shipway.components.lib import charts
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.metric_words import loss_words
 from shipway.components.lib.reports import Report
 from shipway.components.tune.choice import gain
 from shipway.components.tune.search import loss_of, parameters_of
@@ -15,6 +16,7 @@ from shipway.components.tune.study import Study
 
 # Trials, to say what mattered; of many more the saying would take minutes.
 ENOUGH, MANY = 8, 200
+ENDS = {TrialState.COMPLETE: "whole", TrialState.PRUNED: "given up", TrialState.FAIL: "failed"}
 SCHEMES = {
     "validation split": "Trials are judged by the validation split.",
     "cross-validation": "The table is small enough for it: trials are judged by folds of training "
@@ -26,10 +28,15 @@ SCHEMES = {
 
 def write_untuned_page(path: Path, parameters: Mapping[str, float]) -> None:
     """Write the page of a step that had no budget."""
-    report = Report("Tuning", "No budget was given: the parameters are passed on as they are.")
+    lead = "Nothing was searched, as no time was given: the parameters are passed on as they are."
+    report = Report("Tuning", lead)
     rows = [[name, value] for name, value in sorted(parameters.items())]
     if rows:
-        report.add_table("Parameters", ["parameter", "value"], rows)
+        report.add_table("Parameters", ["Parameter", "Value"], rows)
+    else:
+        report.add_text("Parameters", "None is set: training takes the defaults.")
+    text = "Give tuning_seconds, such as 300, to search for better ones within that time."
+    report.add_text("To search", text)
     report.save(path)
 
 
@@ -46,12 +53,12 @@ def write_page(path: Path, plan: FeaturePlan, study: Study) -> None:
     _add_importances(report, study)
     report.add_table(
         "Parameters for training",
-        ["parameter", "value"],
+        ["Parameter", "Value"],
         [[name, value] for name, value in sorted(study.parameters.items())],
     )
     report.add_table(
         "What was searched",
-        ["parameter", "from", "to", "scale"],
+        ["Parameter", "From", "To", "Scale"],
         [
             [name, one.low, one.high, "logarithmic" if one.log else "linear"]
             for name, one in study.space.ranges.items()
@@ -67,7 +74,7 @@ def write_page(path: Path, plan: FeaturePlan, study: Study) -> None:
 def _add_finalists(report: Report, study: Study) -> None:
     if study.chosen is None:
         return
-    rows = []
+    rows, loss = [], loss_words(study.metric)
     for one in sorted(study.finalists, key=lambda one: one.result.loss):
         behind = gain(study.chosen.result, one.result)
         rows.append(
@@ -84,7 +91,7 @@ def _add_finalists(report: Report, study: Study) -> None:
     squared = " Differences are of squared errors." if study.metric == "rmse" else ""
     report.add_table(
         "What the budget bought",
-        ["candidate", study.metric, "loses more by", "standard error", "rounds", "leaves", "s"],
+        ["Candidate", loss, "Loses more by", "Standard error", "Rounds", "Leaves", "Seconds"],
         rows,
         "Candidates trained on all rows. The defaults stand where they are within one standard "
         "error of the best, by the paired difference on the same rows; or else, of those that are, "
@@ -96,16 +103,16 @@ def _add_finalists(report: Report, study: Study) -> None:
 
 
 def _add_history(report: Report, study: Study) -> None:
-    rows, best = [], float("inf")
+    rows, best, words = [], float("inf"), loss_words(study.metric)
     for trial in study.trials:
         if (loss := loss_of(trial)) is not None:
             best = min(best, loss)
-            for name, value in (("trial", loss), ("best so far", best)):
-                rows.append({"trial": trial.number, study.metric: study.loss(value), "what": name})
+            for name, value in (("the trial", loss), ("the best so far", best)):
+                rows.append({"trial": trial.number, words: study.loss(value), "loss of": name})
     pruned = sum(trial.state == TrialState.PRUNED for trial in study.trials)
     if rows:
         spec = charts.line(
-            rows, "trial", study.metric, "what", points=True, description="Loss by trial"
+            rows, "trial", words, "loss of", points=True, description="Loss by trial"
         )
         report.add_figure(
             "History",
@@ -123,11 +130,12 @@ def _add_importances(report: Report, study: Study) -> None:
     held.add_trials(done[:MANY])
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=study.settings.booster["seed"])
     found = optuna.importance.get_param_importances(held, evaluator=evaluator)
-    rows = [{"parameter": name, "importance": float(value)} for name, value in found.items()]
+    share = "share of the variance of the loss"
+    rows = [{"parameter": name, share: float(value)} for name, value in found.items()]
     if len({trial.value for trial in done}) > 1:
         report.add_figure(
             "What mattered",
-            charts.bars(rows, "parameter", "importance", description="Importance by parameter"),
+            charts.bars(rows, "parameter", share, description="Importance by parameter"),
             f"Share of the variance of the loss over the first {min(len(done), MANY)} trials that "
             "a parameter explains (functional ANOVA, Hutter et al., 2014).",
         )
@@ -141,7 +149,13 @@ def _add_trials(report: Report, study: Study) -> None:
         loss = loss_of(trial)
         more = [trial.user_attrs.get(name) for name in ("rounds", "leaves", "seconds")]
         shown = None if loss is None else study.loss(loss)
-        return [trial.number, trial.state.name.lower(), shown, *more, *(drawn[n] for n in names)]
+        return [
+            trial.number,
+            ENDS.get(trial.state, trial.state.name.lower()),
+            shown,
+            *more,
+            *(drawn[n] for n in names),
+        ]
 
-    columns = ["trial", "end", study.metric, "rounds", "leaves", "s", *names]
+    columns = ["Trial", "End", loss_words(study.metric), "Rounds", "Leaves", "Seconds", *names]
     report.add_table("Trials", columns, [row(trial) for trial in study.trials])
