@@ -1,7 +1,6 @@
 """The page of a split: the verdict, what to do, the findings, then sizes, classes and times."""
 
 import datetime
-import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from shipway.components.split.leakage import Findings
 from shipway.components.split.subject import Subject
 from shipway.components.split.times import read_times
 
-MAX_ACTIONS = 8
+MOST_TOLD = 8
 
 
 def write_page(path: Path, subject: Subject, found: Findings) -> None:
@@ -27,11 +26,11 @@ def write_page(path: Path, subject: Subject, found: Findings) -> None:
         found: what the gate decided, and its evidence.
     """
     decision = found.decision
-    reasons = [rule.sentence for rule in decision.failures[:MAX_ACTIONS]]
+    reasons = [rule.sentence for rule in decision.failures[:MOST_TOLD]]
     title = f"Split and leakage of '{subject.label}'"
     report = Report(title, _lead(subject, found), decision.verdict, reasons)
     if decision.warnings:
-        report.add_text("Worth a look", _actions(decision.warnings))
+        report.add_text("Worth a look", _listed(decision.warnings))
     report.add_decision(decision)
     _add_sizes(report, subject)
     _add_quality(report, found)
@@ -51,17 +50,12 @@ def _lead(subject: Subject, found: Findings) -> str:
     return f"{clean}."
 
 
-def _actions(rules: list[Rule]) -> str:
-    """What each rule asks for, as lines of a list."""
-    lines = [f"- {rule.slice or rule.name.replace('_', ' ')}: {_action(rule)}" for rule in rules]
-    more = len(lines) - MAX_ACTIONS
+def _listed(rules: list[Rule]) -> str:
+    """What each rule says, as lines of a list."""
+    lines = [f"- {rule.sentence}" for rule in rules]
+    more = len(lines) - MOST_TOLD
     hidden = [f"- {more} more are in the table below."] if more > 0 else []
-    return "\n".join([*lines[:MAX_ACTIONS], *hidden])
-
-
-def _action(rule: Rule) -> str:
-    """The last sentence of a rule, which says what to do; those before it are the evidence."""
-    return re.split(r"(?<=\.) (?=[A-Z])", rule.sentence)[-1]
+    return "\n".join([*lines[:MOST_TOLD], *hidden])
 
 
 def _add_sizes(report: Report, subject: Subject) -> None:

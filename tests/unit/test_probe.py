@@ -165,6 +165,17 @@ def test_the_page_shows_labels_and_numbers(run, digest, tmp_path):
     assert "probabilities&" not in page  # no dict of Python
 
 
+@pytest.mark.parametrize(("shift", "said"), [(0.0, "Yes. trips version 3"), (1.0, "No. trips")])
+def test_the_page_says_first_whether_it_answers_alike_and_if_not_why(
+    run, digest, tmp_path, shift, said
+):
+    with standing_in(Defects(digest, shift=shift)) as url:
+        _, _, rules = run(url)
+    header = (tmp_path / "r.html").read_text().split("</header>")[0]
+    assert said in header
+    assert ("differ by" in header) == (rules["parity_v1"].verdict == "fail")
+
+
 def test_a_difference_within_the_tolerance_passes(run, digest):
     with standing_in(Defects(digest, shift=5e-7)) as url:
         verdict, figures, _ = run(url)

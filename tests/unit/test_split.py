@@ -69,6 +69,16 @@ def numbered(rows: int, **more: Any) -> pa.Table:
     return pa.table({"n": range(rows), "x": RNG.normal(size=rows), "y": y.astype(int), **more})
 
 
+def test_the_page_says_first_which_column_stops_the_run_and_why(bench: Bench) -> None:
+    table = numbered(400)
+    bench.split(table.append_column("told", table["y"]))
+    assert bench.verdict == "fail"
+    header = (bench.out / "page.html").read_text().split("</header>")[0]
+    assert "1 finding stops the run: 'told'" in html.unescape(header)
+    said = html.unescape(re.sub("<[^>]*>", "", header))
+    assert all(rule.sentence in said for rule in bench.decision.failures)
+
+
 def rows_of(parts: dict[str, pa.Table], column: str = "n") -> dict[str, set[Any]]:
     return {name: set(part.column(column).to_pylist()) for name, part in parts.items()}
 

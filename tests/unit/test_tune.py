@@ -42,6 +42,7 @@ def test_without_a_budget_parameters_are_passed_on_at_once(tmp_path: Path) -> No
     outputs = tmp_path / "study", tmp_path / "page", replace(QUICK, seconds=0), tmp_path / "journal"
     assert tune(*inputs, *outputs).parameters == FIXED
     assert not (tmp_path / "journal").exists()
+    assert "Give tuning_seconds" in (tmp_path / "page").read_text()
     assert study_of(tmp_path) == {"tuned": False, "parameters": FIXED}
 
 
