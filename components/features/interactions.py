@@ -29,6 +29,7 @@ from shipway.components.lib.interactions import (
     interaction_of,
 )
 from shipway.components.lib.losses import mean, mean_error
+from shipway.components.lib.missing import places_of_missing, stand_in
 from shipway.components.lib.stored_table import StoredTable
 
 MIN_ROWS = 500  # of validation
@@ -88,12 +89,17 @@ def _confirmed(
 class _Judge:
     """What boosters of some features say. Each half of the training rows teaches one, when asked.
 
+    Missing cells stand at a number, as in a large table (`lib/missing.py`): that halves the time.
+
     Attributes:
         training: rows that teach the booster of their half and judge that of the other.
         held_out: rows that judge both together.
     """
 
     def __init__(self, sample: Sample, training: Part, held_out: Part) -> None:
+        places = places_of_missing(training.features, training.y)
+        for part in (training, held_out):
+            stand_in(part.features, places)
         self.sample, self.training, self.held_out = sample, training, held_out
         self.halves = [training.half(0), training.half(1)]
         self._boosters: dict[int, xgb.Booster] = {}
@@ -170,7 +176,9 @@ def _candidates(
     ]
     training = judge.training
     settings = judge.sample.settings(len(training.y)) | COMPETING
-    matrix = _widened(plan, training, tried).matrix(settings["max_bin"])
+    wide = _widened(plan, training, tried)
+    stand_in(wide.features, places_of_missing(wide.features, wide.y))
+    matrix = wide.matrix(settings["max_bin"])
     matrix.set_base_margin(judge.margins())
     found = feature_gains(xgb.train(settings, matrix, ROUNDS))
     width = training.features.shape[1]

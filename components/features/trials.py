@@ -21,7 +21,7 @@ from shipway.components.lib.weights import row_weights
 
 CELLS, FEWEST, MOST = 400_000, 5_000, 40_000  # of a sample, and its rows
 PIECES = 10
-QUICK = {"eta": 0.05, "max_bin": 128}
+QUICK = {"eta": 0.05, "max_bin": 128, "nthread": 1}  # threads would wait for each other
 ROUNDS, PATIENCE = 400, 20
 NOTHING: Mapping[str, float] = {}
 

@@ -128,7 +128,7 @@ def _member(
         seed = settings.booster["seed"] + number
         member, losses = learn(settings.booster | {"seed": seed}, training, held, settings)
         del training, held  # before the files that they stand in
-    return member, losses["validation"]
+    return make.finished(member), losses["validation"]
 
 
 def merged(members: Sequence[xgb.Booster]) -> xgb.Booster:

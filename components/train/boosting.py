@@ -85,7 +85,7 @@ def boost(
         validation = make.held_out(matrix, held_y, held_weights, training)
         best, losses = learn(settings.booster, training, validation, settings, kept)
         del training, validation  # before the files that they stand in
-    return best, losses
+    return make.finished(best), losses
 
 
 def learn(

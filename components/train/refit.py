@@ -81,7 +81,7 @@ def refit(
         seeds = range(settings.booster["seed"], settings.booster["seed"] + members)
         boosters = [xgb.train(settings.booster | {"seed": s}, known, rounds) for s in seeds]
         del known  # before the files that it stands in
-    booster = merged(boosters) if members > 1 else boosters[0]
+    booster = make.finished(merged(boosters) if members > 1 else boosters[0])
     booster.set_param({"device": "cpu"})  # golden rows and serving score there
     return booster
 
