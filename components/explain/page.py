@@ -25,7 +25,7 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
         "the model uses, not what causes what."
     )
     unit = unit_of(document)
-    size = f"mean contribution, {unit}"
+    size = f"mean contribution ({unit})"
     bars = [{"column": c["column"], size: c["mean"]} for c in columns[:TOP]]
     report.add_figure("Columns", charts.bars(bars, "column", size), note)
     rows = [[c["column"], c["mean"], f"{c['share']:.1%}"] for c in columns]
@@ -38,7 +38,7 @@ def write_page(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _add_dependence(report: Report, shape: Mapping[str, Any], unit: str) -> None:
-    name, moved = shape["column"], f"contribution, {unit}"
+    name, moved = shape["column"], f"contribution ({unit})"
     points = [
         {name: p["value"], "rows": p["n"], moved: p["mean"], "low": p["low"], "high": p["high"]}
         for p in shape["points"]
