@@ -51,7 +51,7 @@ def line(
     shown = _thinned(rows, color)
     encoding = {"x": _axis(rows, x), "y": _axis(rows, y) | {"scale": {"zero": y_zero}}}
     if color:
-        encoding["color"] = _series(color)
+        encoding["color"] = _series(color) | {"legend": _STROKES}
         encoding["strokeDash"] = _series(color) | {"scale": {"range": DASHES}}
     layers: list[Spec] = []
     if band:
@@ -268,6 +268,7 @@ def spark_overlay(
 
 
 _QUIET = {"strokeDash": [4, 4], "color": "var(--soft)"}
+_STROKES = {"symbolType": "stroke", "symbolSize": 500}  # long enough to show the dashes
 
 
 def _chart(rows: Sequence[Row], layers: list[Spec], description: str) -> Spec:
