@@ -83,6 +83,7 @@ def boost(
             lambda out: plan.transform_training(rows, out, mine), y, weights, cut_rows
         )
         validation = make.held_out(matrix, held_y, held_weights, training)
+        del y, weights  # the matrix holds its own
         best, losses = learn(settings.booster, training, validation, settings, kept)
         del training, validation  # before the files that they stand in
     return make.finished(best), losses

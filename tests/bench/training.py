@@ -8,6 +8,7 @@ order, and calls `xgb.train` on a QuantileDMatrix with the same parameters and r
 
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ from shipway.components.lib.parts import ROW_GROUP
 FLOATS, CATEGORIES = 26, (8, 50, 300, 2_000)
 BLOCK = 250_000
 WAYS = ("expert", "in memory", "on disk")
+IMAGE = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # as the image of the step has it
 
 
 def write(folder: Path, rows: int, seed: int) -> None:
@@ -165,8 +167,9 @@ def main(rows: tuple[int, ...], rounds: int, repeats: int, one: tuple[str, str] 
                 for way in WAYS:
                     words = ["tests.bench.training", "--rounds", str(rounds), "--one", way, scratch]
                     done = subprocess.run(
-                        [sys.executable, "-m", *words], check=True, capture_output=True, text=True
-                    )
+                        [sys.executable, "-m", *words],
+                        check=True, capture_output=True, text=True, env=os.environ | IMAGE,
+                    )  # fmt: skip
                     found[way].append(json.loads(done.stdout.splitlines()[-1]))
         _print(count, size, found)
 
