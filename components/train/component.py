@@ -53,8 +53,8 @@ def train_model(
     """
     from pathlib import Path
 
-    from shipway.components.train.logic import Request
     from shipway.components.train.logic import train as run
+    from shipway.components.train.request import Request
 
     rules = monotone_constraints, interaction_constraints, threshold_rule, quality, time_column
     artifacts = {"train": train, "validation": validation, "plan": plan, "model": model}

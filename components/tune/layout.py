@@ -7,12 +7,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shipway.components.lib.constraints import Constraints, constraint_parameters
-from shipway.components.lib.devices import chosen_device
+from shipway.components.lib.asked import settings_of
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.losses import RANKING
 from shipway.components.lib.objectives import check_labels
-from shipway.components.lib.parameters import Settings, settings_for
+from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.tune.fold import Fold
 from shipway.components.tune.folds import Folds, folds_of, sample_rows
@@ -75,7 +74,7 @@ def layout_of(train: Path, validation: Path, plan_path: Path, request: Request) 
     """
     plan = FeaturePlan.read(plan_path)
     rows, held_out = StoredTable(train), StoredTable(validation)
-    settings = _settings(plan, rows.num_rows, request)
+    settings, _ = settings_of(plan, rows.num_rows, request)
     for table in (rows, held_out):
         labels = plan.target.encode(table.column(plan.label))
         check_labels(settings.booster["objective"], plan.label, labels)
@@ -102,16 +101,6 @@ def one_trial(layout: Layout, parameters: Mapping[str, float]) -> Result:
     """Train one candidate as the trials of a search are trained, on a machine of its own."""
     alone, limits = layout.alone(), layout.limits(time.monotonic() + 1e9, Event())
     return evaluate(alone.arena(), alone.booster | rounded(parameters, layout.space), limits)
-
-
-def _settings(plan: FeaturePlan, rows: int, request: Request) -> Settings:
-    found = settings_for(
-        plan.target, rows, request.parameters, request.seed, request.objective, request.quality
-    )
-    limits = Constraints(request.monotone_constraints, request.interaction_constraints)
-    device, _ = chosen_device(request.device)
-    bound = constraint_parameters(plan, limits, found.booster["objective"])
-    return replace(found, booster=found.booster | bound | {"device": device})
 
 
 def _scale(settings: Settings, fold: Fold) -> float:

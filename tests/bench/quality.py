@@ -31,8 +31,8 @@ from shipway.components.lib.model_package import load_package
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.tables import read_table, write_table
 from shipway.components.lib.task import Target
-from shipway.components.train.logic import Request as TrainRequest
 from shipway.components.train.logic import train
+from shipway.components.train.request import Request as TrainRequest
 from shipway.components.tune.logic import tune
 from shipway.components.tune.request import Request as TuneRequest
 from tests.bench import automl

@@ -105,7 +105,8 @@ def _fit(folder: Path) -> None:
 
 
 def _ours(folder: Path, rounds: int, external: bool) -> float:
-    from shipway.components.train.logic import Request, train
+    from shipway.components.train.logic import train
+    from shipway.components.train.request import Request
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)

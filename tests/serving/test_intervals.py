@@ -11,7 +11,8 @@ from shipway.components.features.logic import fit
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import to_rows, write_table
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 
 QUICK = {"num_boost_round": 30.0, "eta": 0.2, "nthread": 1.0}
 GRPC = ["--enable_grpc", "true", "--grpc_port", 0]

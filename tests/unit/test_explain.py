@@ -13,7 +13,8 @@ from shipway.components.lib.contributions import by_column, column_sums, feature
 from shipway.components.lib.model_package import load_package
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 from tests.models import build, table
 
 

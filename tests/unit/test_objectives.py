@@ -16,7 +16,8 @@ from shipway.components.lib.model_package import check_golden, load_package
 from shipway.components.lib.response import Response, widening_for
 from shipway.components.lib.scoring import Prediction, Scorer
 from shipway.components.lib.tables import read_table, write_table
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 
 QUICK = {"num_boost_round": 60.0, "early_stopping_rounds": 8.0, "eta": 0.15, "nthread": 1.0}
 

@@ -29,7 +29,8 @@ from shipway.components.lib.tables import read_table, write_table
 from shipway.components.lib.task import Target
 from shipway.components.split.logic import Request as Split
 from shipway.components.split.logic import split
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 from shipway.components.tune.folds import folds_of
 from shipway.components.tune.logic import tune
 from shipway.components.tune.request import Request as Search

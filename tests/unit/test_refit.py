@@ -13,7 +13,8 @@ from shipway.components.lib.model_package import ModelPackage, check_golden, loa
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import read_table, write_table
 from shipway.components.train import logic, refit
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 
 QUICK = {"num_boost_round": 40.0, "early_stopping_rounds": 5.0, "eta": 0.3, "nthread": 1.0}
 

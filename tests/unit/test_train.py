@@ -14,7 +14,8 @@ from shipway.components.lib.parameters import settings_for
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
-from shipway.components.train.logic import Request, Trained, train
+from shipway.components.train.logic import Trained, train
+from shipway.components.train.request import Request
 from shipway.components.train.threshold import best_threshold
 
 QUICK = {"num_boost_round": 40.0, "early_stopping_rounds": 5.0, "eta": 0.2, "nthread": 1.0}

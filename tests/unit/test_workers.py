@@ -21,7 +21,8 @@ from shipway.components.lib.errors import ConfigurationError, DataError, WorkerE
 from shipway.components.lib.model_package import check_golden, load_package
 from shipway.components.lib.tables import write_table
 from shipway.components.train import checkpoint
-from shipway.components.train.logic import Request, Trained, train
+from shipway.components.train.logic import Trained, train
+from shipway.components.train.request import Request
 
 QUICK = {"num_boost_round": 40.0, "early_stopping_rounds": 8.0, "eta": 0.2, "max_depth": 4.0}
 WHOLE = {"subsample": 1.0, "colsample_bytree": 1.0}
@@ -66,7 +67,8 @@ def start(here: Path, name: str, workers: int = 1, **parameters: float) -> subpr
     code = f"""
 from pathlib import Path
 from shipway.components.train import checkpoint
-from shipway.components.train.logic import Request, train
+from shipway.components.train.logic import train
+from shipway.components.train.request import Request
 checkpoint.SECONDS = 0.0
 here = Path({str(here)!r})
 request = Request("churn", {QUICK | parameters!r}, workers={workers})
