@@ -1,5 +1,6 @@
 """Trainings of several processes, and trainings that are cut off: with real processes."""
 
+import json
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from threading import Thread
 import numpy as np
 import pyarrow as pa
 import pytest
+from xgboost.tracker import RabitTracker
 
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError, WorkerError
@@ -116,6 +118,42 @@ def test_two_workers_make_as_good_a_model_as_one(here, caplog) -> None:
     assert len(set(digests)) == 1
     assert "resumed_at_round" not in alone.metadata | together.metadata
     assert not list(here.glob("*.checkpoints"))
+
+
+SHARES_OF_A_LARGE_TABLE = """
+import hashlib, json, sys
+import numpy as np
+import xgboost as xgb
+from xgboost import collective
+from shipway.components.train.matrices import matrices
+rank = int(sys.argv[1])
+with collective.CommunicatorContext(**json.loads(sys.argv[2]), dmlc_task_id=str(rank)):
+    draw = np.random.default_rng(rank)
+    features = (draw.normal(size=(4_000, 2)) + rank).astype(np.float32)
+    y = (features.sum(axis=1) + draw.normal(size=4_000) > 1).astype(np.int32)
+    features[draw.random((4_000, 2)) < 0.2] = np.nan
+    with matrices(["a", "b"], 64, False) as make:
+        matrix = make.training(lambda _: features, y, None, 1_000)
+        parameters = {"objective": "binary:logistic", "max_bin": 64, "nthread": 1}
+        booster = make.finished(xgb.train(parameters, matrix, 20))
+print(hashlib.sha256(booster.save_raw("ubj")).hexdigest())
+"""
+
+
+def test_workers_agree_on_what_stands_for_missing_cells() -> None:
+    tracker = RabitTracker(n_workers=2, host_ip="127.0.0.1", sortby="task")
+    tracker.start()
+    places = json.dumps(tracker.worker_args())
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARES_OF_A_LARGE_TABLE, str(rank), places],
+            stdout=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    digests = [worker.communicate(timeout=120)[0].split()[-1] for worker in workers]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.slow
