@@ -5,19 +5,20 @@ L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Tre
 3.4.3. The error is that of the paired difference on the same rows: what is hard for both cancels.
 Rows of one stretch of time or of one group count as one, since they favour one model together.
 
-The defaults stand where they are within that error. The best of many trials is flattered by the
+The defaults stand where they are not surely beaten. The best of many trials is flattered by the
 rows that chose it, and they are not: what no error tells apart is not worth leaving them for.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shipway.components.lib.losses import mean, mean_error
 from shipway.components.tune.trials import Arena, Cut, Limits, Result, evaluate
 
+SURE, SURE_IN_TIME = 1.0, 2.0  # standard errors, by which the defaults are beaten
 Entry = tuple[str, dict[str, float]]  # name, and parameters over the defaults
 _log = logging.getLogger(__name__)
 
@@ -58,34 +59,12 @@ def gain(first: Result, second: Result) -> Difference:
 
 
 def finals(
-    arenas: Iterable[Arena],
+    arena: Arena,
     booster: Mapping[str, Any],
     entries: Sequence[Entry],
     limits: Limits,
 ) -> list[Finalist]:
-    """Train candidates on all rows, in order, while there is time.
-
-    What time is left then goes into more evidence: candidates are judged by the next arena, too,
-    if all of them can be.
-    """
-    found: list[Finalist] = []
-    for arena in arenas:
-        judged = _judged(arena, booster, entries, limits)
-        if not found and judged:
-            found, entries = judged, [(one.name, one.parameters) for one in judged]
-        elif found and len(judged) == len(found):
-            found = [
-                replace(one, result=one.result.judged_also_by(more.result))
-                for one, more in zip(found, judged, strict=True)
-            ]
-        else:
-            break
-    return found
-
-
-def _judged(
-    arena: Arena, booster: Mapping[str, Any], entries: Sequence[Entry], limits: Limits
-) -> list[Finalist]:
+    """Train candidates on all rows, in order, while there is time."""
     found: list[Finalist] = []
     for name, parameters in entries:
         if time.monotonic() > limits.deadline or limits.stop.is_set():
@@ -100,24 +79,31 @@ def _judged(
     return found
 
 
-def smallest_of_the_best(finalists: Sequence[Finalist]) -> Finalist:
-    """The defaults, if within one standard error of the best; or else the smallest within it.
+def smallest_of_the_best(finalists: Sequence[Finalist], in_time: bool = False) -> Finalist:
+    """The defaults, if the best does not surely beat them; or else the smallest of the best.
 
-    Of the smaller ones only those are taken that beat the defaults as surely as the best does: no
-    more than what tuning bought is given away for size.
+    Surely is by more than one standard error, in time by two: what comes next differs from what was
+    by more than rows of one stretch of time show. The smallest is that of those within one standard
+    error of the best that surely beat the defaults, too: what tuning bought is not given away.
+
+    Args:
+        finalists: of whom one is taken.
+        in_time: whether they were judged in the order of time.
     """
     best = min(finalists, key=lambda one: one.result.loss)
     defaults = next((one for one in finalists if not one.parameters), None)
+    sure = SURE_IN_TIME if in_time else SURE
 
-    def better(first: Finalist, second: Finalist) -> bool:
+    def better(first: Finalist, second: Finalist, errors: float) -> bool:
         ahead = gain(first.result, second.result)
-        return ahead.value > ahead.error
+        return ahead.value > errors * ahead.error
 
-    if defaults is not None and not better(best, defaults):
+    if defaults is not None and not better(best, defaults, sure):
         return defaults
     tied = [
         one
         for one in finalists
-        if not better(best, one) and (defaults is None or better(one, defaults))
+        if one is best
+        or (not better(best, one, SURE) and (defaults is None or better(one, defaults, sure)))
     ]
     return min(tied, key=lambda one: (one.result.leaves, one.result.loss))

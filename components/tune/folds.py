@@ -50,6 +50,11 @@ class Folds:
     folds: list[Fold]
     names: list[str]
 
+    @property
+    def in_time(self) -> bool:
+        """Whether each fold is later than the one before, and trains on its rows, too."""
+        return self.scheme == "time order"
+
 
 def folds_of(
     plan: FeaturePlan,

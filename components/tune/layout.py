@@ -58,7 +58,7 @@ class Layout:
     def arena(self) -> Arena:
         """The matrices that all trials share."""
         bins = self.settings.booster["max_bin"]
-        return Arena.of(self.searched, self.folds.names, bins, self.threads)
+        return Arena.of(self.folds, self.searched, bins, self.threads)
 
     def limits(self, deadline: float, stop: Event) -> Limits:
         """How long a trial may be trained."""

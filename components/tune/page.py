@@ -22,7 +22,7 @@ SCHEMES = {
     "cross-validation": "The table is small enough for it: trials are judged by folds of training "
     "and validation rows together, and so is the number of rounds.",
     "time order": "Rows are ordered in time: each fold is judged by rows later than those it "
-    "trained on.",
+    "trained on, with the number of rounds that the fold before settled.",
 }
 
 
@@ -93,13 +93,18 @@ def _add_finalists(report: Report, study: Study) -> None:
         "What the budget bought",
         ["Candidate", loss, "Loses more by", "Standard error", "Rounds", "Leaves", "Seconds"],
         rows,
-        "Candidates trained on all rows. The defaults stand where they are within one standard "
-        "error of the best, by the paired difference on the same rows; or else, of those that are, "
-        "the smallest model is taken that beats the defaults by more than one (after Breiman et "
-        "al., Classification and Regression Trees, 1984, section 3.4.3). Rows of one stretch of "
-        "time or of one group count as one. The rows that chose a trial flatter it: the evaluation "
+        "Candidates trained on all rows. The defaults stand unless the best beats them by more "
+        f"than {_errors(study)}, by the paired difference on the same rows; else, of those within "
+        "one standard error of the best, the smallest is taken that beats them so, too (after "
+        "Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Rows of one "
+        "stretch of time or of one group count as one. The rows that chose a trial flatter it: the "
+        "evaluation "
         f"on test rows is what counts.{squared}",
     )
+
+
+def _errors(study: Study) -> str:
+    return "two standard errors" if study.folds.in_time else "one standard error"
 
 
 def _add_history(report: Report, study: Study) -> None:

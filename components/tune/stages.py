@@ -69,11 +69,9 @@ def run_study(
     if not stop.is_set() and entries:
         threads = int(settings.booster.get("nthread", 0))
         bins = settings.booster["max_bin"]
-        # In time the newest fold comes first: the model that it judges is the one on most rows.
-        judges = [folds.folds] if folds.scheme != "time order" else [[f] for f in folds.folds[::-1]]
-        arenas = (Arena.of(judge, folds.names, bins, threads) for judge in judges)
-        finalists = finals(arenas, settings.booster, entries, limits)
-    chosen = smallest_of_the_best(finalists) if finalists else None
+        arena = Arena.of(folds, folds.folds, bins, threads)
+        finalists = finals(arena, settings.booster, entries, limits)
+    chosen = smallest_of_the_best(finalists, folds.in_time) if finalists else None
     parameters = _parameters(request, folds, chosen, trials, space)
     return Study(
         parameters, settings, space, folds, len(layout.searched[-1].training.y), ended(trials),

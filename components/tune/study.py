@@ -74,7 +74,7 @@ class Study:
             )
         loss = f"{self.metric} {self.loss(self.chosen.result.loss):.5g}"
         if self.chosen is self.defaults:
-            return f"The defaults stand ({loss}): nothing beats them by more than a standard error."
+            return f"The defaults stand ({loss}): nothing surely beats them."
         if self.bought is None or self.defaults is None:
             return f"{self.chosen.name.capitalize()} is taken ({loss})."
         before = self.loss(self.defaults.result.loss)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
@@ -12,6 +12,7 @@ import xgboost as xgb
 from shipway.components.lib.losses import as_loss, mean, mean_error, row_losses
 from shipway.components.lib.queries import told
 from shipway.components.tune.fold import Fold
+from shipway.components.tune.folds import Folds
 
 Report = Callable[[int, float], bool]
 
@@ -27,15 +28,24 @@ class Arena:
     Attributes:
         folds: the rows.
         matrices: of training and held-out rows, by fold; all candidates share them.
+        in_time: whether each fold is later than the one before, and trains on its rows, too.
     """
 
     folds: Sequence[Fold]
     matrices: Sequence[tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]]
+    in_time: bool
 
     @classmethod
-    def of(cls, folds: Sequence[Fold], names: Sequence[str], bins: int, threads: int) -> "Arena":
-        """Build the matrices of folds."""
-        return cls(folds, [fold.matrices(names, bins, threads) for fold in folds])
+    def of(cls, folds: Folds, rows: Sequence[Fold], bins: int, threads: int) -> "Arena":
+        """Build the matrices of folds, or of samples of them."""
+        matrices = [fold.matrices(folds.names, bins, threads) for fold in rows]
+        return cls(rows, matrices, folds.in_time and len(rows) > 1)
+
+    def rounds(self, bests: Sequence[int]) -> list[int]:
+        """The rounds that each fold is judged with, of those that were best in each."""
+        if self.in_time:
+            return [bests[0], *bests[:-1]]
+        return [max(1, round(float(np.mean(bests))))] * len(bests)
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,9 @@ class Result:
     Attributes:
         loss: mean over all held-out rows.
         error: its standard error.
-        losses: of each held-out row, or query of a ranking, float64 of shape (n,).
+        losses: of each row that judges, or query of a ranking, float64 of shape (n,).
         weights: of the same, or None.
-        rounds: mean over the folds of the best round.
+        rounds: that the last fold was judged with.
         leaves: of all trees, mean over the folds.
         seconds: that it took.
         related: numbers that rows have in common which may depend on each other, or None.
@@ -78,23 +88,6 @@ class Result:
     leaves: int
     seconds: float
     related: np.ndarray | None = None
-
-    def judged_also_by(self, other: "Result") -> "Result":
-        """The same model, judged by the rows of another result, too."""
-        losses = np.concatenate([self.losses, other.losses])
-        weights = None
-        if self.weights is not None and other.weights is not None:
-            weights = np.concatenate([self.weights, other.weights])
-        related = _apart([self.related, other.related])
-        return replace(
-            self,
-            loss=mean(losses, weights),
-            error=mean_error(losses, weights, related),
-            losses=losses,
-            weights=weights,
-            seconds=self.seconds + other.seconds,
-            related=related,
-        )
 
 
 class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
@@ -118,8 +111,9 @@ def evaluate(
 ) -> Result:
     """Train a candidate on every fold.
 
-    One number of rounds is taken for all folds, the mean of their best: the best round of each fold
-    would be chosen by the very rows that judge it.
+    The best round of a fold would be chosen by the very rows that judge it. So one number of rounds
+    is taken for all, the mean of their best; but in time a fold takes that of the fold before,
+    whose rows teach it, as the last training will do. The first one then only settles rounds.
 
     Args:
         arena: the rows.
@@ -137,13 +131,14 @@ def evaluate(
     bests: list[int] = []
     reached: list[float] = []
     for number, (training, held_out) in enumerate(arena.matrices):
+        least = bests[-1] if arena.in_time and bests else 0
         watch = _Watch(limits, report if single else None, booster)
         trained = xgb.train(
             dict(booster),
             training,
             limits.rounds,
             evals=[(held_out, "held_out")],
-            early_stopping_rounds=limits.patience,
+            early_stopping_rounds=max(limits.patience, least),
             callbacks=[watch],
             verbose_eval=False,
         )
@@ -154,11 +149,12 @@ def evaluate(
         reached.append(as_loss(booster, trained.best_score))
         if not single and report is not None and report(number, float(np.mean(reached))):
             raise Cut
-    rounds = max(1, round(float(np.mean(bests))))
     losses: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     leaves = 0
-    for fold, trained, (_, held_out) in zip(arena.folds, boosters, arena.matrices, strict=True):
+    parts = zip(arena.folds, boosters, arena.matrices, arena.rounds(bests), strict=True)
+    judges = list(parts)[1 if arena.in_time else 0 :]
+    for fold, trained, (_, held_out), rounds in judges:
         kept = min(rounds, trained.num_boosted_rounds())
         margins = trained.predict(held_out, output_margin=True, iteration_range=(0, kept))
         losses.append(row_losses(booster, margins, fold.held_out.y))
@@ -168,11 +164,11 @@ def evaluate(
         leaves += sum(tree.count("leaf=") for tree in trained[:kept].get_dump())
     every = np.concatenate(losses)
     weight = np.concatenate(weights) if weights else None
-    related = _apart([fold.held_out.related for fold in arena.folds])
-    error = mean_error(every, weight, related)
-    seconds = time.monotonic() - began
-    mean_leaves = round(leaves / len(boosters))
-    return Result(mean(every, weight), error, every, weight, rounds, mean_leaves, seconds, related)
+    related = _apart([fold.held_out.related for fold, *_ in judges])
+    return Result(
+        mean(every, weight), mean_error(every, weight, related), every, weight, judges[-1][-1],
+        round(leaves / len(judges)), time.monotonic() - began, related,
+    )  # fmt: skip
 
 
 def _apart(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

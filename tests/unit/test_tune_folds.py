@@ -2,21 +2,21 @@
 
 import math
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost as xgb
 
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.fitting import fit_plan
 from shipway.components.lib.folds import drawn_folds
+from shipway.components.lib.losses import row_losses
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
-from shipway.components.tune.choice import finals
 from shipway.components.tune.fold import Fold
 from shipway.components.tune.folds import folds_of
 from shipway.components.tune.trials import Arena, Limits, evaluate
@@ -67,7 +67,7 @@ def test_groups_never_straddle_folds() -> None:
         assert not set.intersection(*where(fold, plan, "twin"))
         assert len(set(fold.held_out.related)) == len(where(fold, plan, "twin")[1])
     limits = Limits(2, 2, math.inf, Event())
-    result = evaluate(Arena.of(folds.folds, folds.names, 16, 1), BOOSTER, limits)
+    result = evaluate(Arena.of(folds, folds.folds, 16, 1), BOOSTER, limits)
     assert len(set(result.related)) == 40  # a group of one fold is none of another's
 
 
@@ -99,28 +99,29 @@ def test_folds_in_time_are_judged_by_what_comes_later() -> None:
         assert np.all(np.diff(fold.held_out.related[np.argsort(when)]) >= 0)
 
 
-@pytest.mark.parametrize("time_left", [True, False])
-def test_finalists_are_judged_by_earlier_folds_too_while_there_is_time(time_left: bool) -> None:
+def test_in_time_a_fold_is_judged_with_the_rounds_of_the_fold_before() -> None:
     rows = table("binary", 800, 0).set_column(4, "when", pa.array(np.arange(800.0)))
     late = table("binary", 200, 1).set_column(4, "when", pa.array(800.0 + np.arange(200)))
     _, folds = layout(rows, late, time_column="when")
-    limits = Limits(3, 3, math.inf, Event())
-
-    def arenas() -> Iterator[Arena]:
-        for number, fold in enumerate(folds.folds[::-1]):
-            if number == 2 and not time_left:
-                limits.stop.set()
-            yield Arena.of([fold], folds.names, 16, 1)
-
-    entries = [("trial 1", {"max_depth": 2}), ("defaults", {})]
-    found = finals(arenas(), BOOSTER, entries, limits)
-    newest = evaluate(next(arenas()), BOOSTER | {"max_depth": 2}, Limits(3, 3, math.inf, Event()))
-    assert [one.name for one in found] == ["trial 1", "defaults"]
-    for one in found:
-        assert len(one.result.losses) == (600 if time_left else 400)
-        assert len(set(one.result.related)) == (90 if time_left else 60)
-        assert one.result.loss == pytest.approx(one.result.losses.mean())
-    assert found[0].result.leaves == newest.leaves  # of the model on most rows
+    limits = Limits(60, 2, math.inf, Event())
+    arena = Arena.of(folds, folds.folds, 16, 1)
+    found = evaluate(arena, BOOSTER, limits)
+    bests, losses = [], []
+    for fold, (training, held_out) in zip(folds.folds, arena.matrices, strict=True):
+        patience = 2
+        if bests:
+            patience = max(patience, bests[-1])
+            margins = xgb.train(BOOSTER, training, bests[-1]).predict(held_out, output_margin=True)
+            losses.append(row_losses(BOOSTER, margins, fold.held_out.y))
+        stopped = xgb.train(
+            BOOSTER, training, 60, evals=[(held_out, "")], early_stopping_rounds=patience,
+            verbose_eval=False,
+        )  # fmt: skip
+        bests.append(stopped.best_iteration + 1)
+    assert bests[1] != bests[2]
+    assert found.losses == pytest.approx(np.concatenate(losses))  # the first fold judges nothing
+    assert found.rounds == bests[1]
+    assert len(set(found.related)) == 60
 
 
 def test_a_cut_within_a_moment_is_a_split_in_time_all_the_same() -> None:
