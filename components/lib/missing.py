@@ -17,6 +17,7 @@ BINS = 21  # of known cells, as many in each; the one in the middle holds the me
 SURE = 3.0  # standard errors
 ENOUGH = 50_000  # rows that numbers are looked for among
 BLOCK = 4_000_000  # cells that are looked at together
+MOST = float(np.finfo(np.float32).max)
 
 
 def places_of_missing(features: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -52,21 +53,28 @@ def _place(cells: np.ndarray, outcomes: np.ndarray) -> float:
     edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
     bins = np.searchsorted(edges, values, "right")
     counts = np.bincount(bins, minlength=BINS)
-    sums = [np.bincount(bins, column, BINS) for column in outcomes[known].T]
-    means = np.stack(sums) / np.maximum(counts, 1)
-    apart = means - outcomes[~known].mean(axis=0)[:, None]
-    middle = int(np.searchsorted(edges, median, "right"))
-    spread = outcomes[known].var(axis=0) * (1 / counts[middle] + 1 / (len(cells) - len(values)))
-    if (np.abs(apart[:, middle]) <= SURE * np.sqrt(spread)).all():
+    theirs, unknown = outcomes[known], outcomes[~known].mean(axis=0)
+    around = theirs[bins == np.searchsorted(edges, median, "right")]
+    if not len(around):  # the median lies between two values
+        around = theirs
+    spread = theirs.var(axis=0) * (1 / len(around) + 1 / (len(cells) - len(values)))
+    if (np.abs(around.mean(axis=0) - unknown) <= SURE * np.sqrt(spread)).all():
         return median
+    sums = [np.bincount(bins, column, BINS) for column in theirs.T]
+    apart = np.stack(sums) / np.maximum(counts, 1) - unknown[:, None]
     filled = np.flatnonzero(counts)
     nearest = filled[np.argmin((apart[:, filled] ** 2).sum(axis=0))]
     # At either end a number of its own: one split tells missing cells from all others.
     if nearest == filled[0]:
-        return float(np.nextafter(values.min(), np.float32(-np.inf)))
+        return _beyond(float(values.min()), -1)
     if nearest == filled[-1]:
-        return float(np.nextafter(values.max(), np.float32(np.inf)))
+        return _beyond(float(values.max()), 1)
     return float(np.median(values[bins == nearest]))
+
+
+def _beyond(end: float, side: int) -> float:
+    """A number past the last one; XGBoost takes none that is infinite."""
+    return float(np.clip(end + side * max(1.0, abs(end)), -MOST, MOST))
 
 
 def stand_in(features: np.ndarray, places: np.ndarray) -> np.ndarray:

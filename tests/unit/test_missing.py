@@ -37,6 +37,17 @@ def test_missing_cells_stand_where_outcomes_are_like_theirs(kind) -> None:
     assert low[1] < np.nanmin(-features[:, 1])
 
 
+@pytest.mark.parametrize("scale", [1.0, 3e38])
+def test_a_number_past_the_last_one_is_finite_and_apart(scale: float) -> None:
+    cells = np.array([-scale, 0, scale] * 500 + [np.nan] * 50, dtype=np.float32)[:, None]
+    y = np.array([0, 0, 1] * 500 + [1] * 50, dtype=np.int32)
+    with np.errstate(all="raise"):
+        high = places_of_missing(cells, y)[0]
+    assert np.isfinite(high)
+    assert high >= np.float32(scale)
+    assert places_of_missing(-cells, y)[0] == -high
+
+
 def test_a_column_of_missing_cells_has_a_number_too() -> None:
     features = cells(100)
     features[:, 0] = np.nan
