@@ -3,11 +3,12 @@
 Applying needs NumPy alone; fitting needs scikit-learn and runs in training, on validation rows.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from shipway.components.lib.losses import mean_error
 from shipway.components.lib.task import Target
 
 FOLDS = 5
@@ -15,6 +16,7 @@ MIN_ROWS = 200
 MIN_ISOTONIC_ROWS = 5_000
 CHOOSING_ROWS = 100_000  # at most: what more of them could tell apart is of no consequence
 EPSILON = 1e-7
+FARTHEST = 20.0  # that margins may be from where they should be
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ class Calibrator:
     def from_json(cls, value: dict[str, Any]) -> "Calibrator":
         """The inverse of `to_json`."""
         return cls(**value)
+
+    def after(self, shift: float) -> "Calibrator":
+        """One that says of margins what this one says of them with a shift added."""
+        if self.method == "isotonic":
+            return replace(self, margins=[margin - shift for margin in self.margins])
+        slope, intercept = self.parameters or (1.0, 0.0)
+        return Calibrator("platt", [slope, intercept + slope * shift])
 
     def apply(self, margins: np.ndarray) -> np.ndarray:
         """Probabilities of the classes.
@@ -82,7 +91,35 @@ def log_loss(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.clip(chosen, EPSILON, 1.0)))
 
 
-def fit_calibrator(target: Target, margins: np.ndarray, y: np.ndarray) -> Calibrator:
+def level_shift(calibrator: Calibrator, margins: np.ndarray, y: np.ndarray) -> float:
+    """What to add to margins for probabilities to be, in the mean, the share of positive labels.
+
+    Args:
+        calibrator: of two classes.
+        margins: float64 of shape (n,).
+        y: codes of the classes, shape (n,).
+
+    Returns:
+        0 where rows are too few to tell, or of one class.
+    """
+    from scipy.optimize import root_scalar
+
+    share = y.mean()
+    if len(y) < MIN_ROWS or share in (0, 1):
+        return 0.0
+
+    def gap(shift: float) -> float:
+        return float(calibrator.apply(margins + shift)[:, 1].mean() - share)
+
+    low, high = -FARTHEST, FARTHEST
+    if gap(low) * gap(high) > 0:  # an isotonic curve ends before certainty
+        return 0.0
+    return float(root_scalar(gap, bracket=(low, high)).root)
+
+
+def fit_calibrator(
+    target: Target, margins: np.ndarray, y: np.ndarray, related: np.ndarray | None = None
+) -> Calibrator:
     """Choose a calibrator by its out-of-fold log loss on the validation rows.
 
     A method is taken only when it beats plain margins by more than two standard errors of the
@@ -93,6 +130,9 @@ def fit_calibrator(target: Target, margins: np.ndarray, y: np.ndarray) -> Calibr
         target: a classification.
         margins: of the validation rows, float64 of shape (n,) or (n, c).
         y: codes of their classes, shape (n,).
+        related: the number of the group, or stretch of time, that each row is of, shape (n,): a
+            fold holds whole ones, neighbours together, and errors count each as one. None where
+            rows do not depend on each other.
     """
     plain = Calibrator()
     if target.kind.numeric or len(y) < MIN_ROWS:
@@ -105,17 +145,19 @@ def fit_calibrator(target: Target, margins: np.ndarray, y: np.ndarray) -> Calibr
     if len(y) > CHOOSING_ROWS:
         rows = np.unique(draw.integers(0, len(y), CHOOSING_ROWS))
         asked, truth = margins[rows], y[rows]
-    folds = draw.permutation(len(truth)) % FOLDS
+        related = None if related is None else related[rows]
+    order = draw.permutation(len(truth)) if related is None else related
+    folds = order * FOLDS // (order.max() + 1)
     before = log_loss(plain.apply(asked), truth)
     best, best_gain = plain, 0.0
     for method in methods:
         after = np.empty(len(truth))
-        for fold in range(FOLDS):
+        for fold in np.unique(folds):
             out = folds == fold
-            fitted = _fit(method, asked[~out], truth[~out])
+            fitted = plain if out.all() else _fit(method, asked[~out], truth[~out])
             after[out] = log_loss(fitted.apply(asked[out]), truth[out])
         gains = before - after
-        gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+        gain, error = float(gains.mean()), mean_error(gains, None, related)
         if gain > 2 * error and gain > best_gain:
             best, best_gain = Calibrator(method), gain
     return best if best is plain else _fit(best.method, margins, y)

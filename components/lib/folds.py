@@ -56,6 +56,28 @@ def drawn_folds(plan: FeaturePlan, rows: Rows, folds: int, seed: int) -> Iterato
         yield inside
 
 
+def split_in_time(rows: Rows, held_out: Rows, name: str) -> bool:
+    """Whether the validation split is later than all training rows.
+
+    Args:
+        rows: of training, raw.
+        held_out: of validation, raw.
+        name: the column that orders rows in time; empty where order does not matter.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if not name:
+        return False
+    if name not in rows.column_names:
+        raise DataError(
+            f"The training rows have no column '{name}' to order them in time by."
+            f"{nearest(name, rows.column_names)} Name one that they have, or leave it empty."
+        )
+    times, later = (times_of(table.column(name)) for table in (rows, held_out))
+    return bool(np.nanmax(times) <= np.nanmin(later))
+
+
 def folds_in_time(
     rows: Rows, held_out: Rows, name: str
 ) -> list[tuple[np.ndarray, np.ndarray]] | None:
@@ -66,7 +88,7 @@ def folds_in_time(
     Args:
         rows: of training, raw.
         held_out: of validation, raw.
-        name: the column that orders rows in time.
+        name: the column that orders rows in time; empty where order does not matter.
 
     Returns:
         Numbers of rows, ascending; None where the validation split is not later than the training
@@ -75,26 +97,33 @@ def folds_in_time(
     Raises:
         DataError: there is no such column.
     """
-    if name not in rows.column_names:
-        raise DataError(
-            f"The training rows have no column '{name}' to order them in time by."
-            f"{nearest(name, rows.column_names)} Name one that they have, or leave it empty."
-        )
-    times, later = (times_of(table.column(name)) for table in (rows, held_out))
-    if np.nanmax(times) > np.nanmin(later):
+    if not split_in_time(rows, held_out, name):
         return None
+    times, later = times_of(rows.column(name)), held_out.num_rows
     order = np.argsort(times, kind="stable")
     ordered = times[order]
     found: list[tuple[np.ndarray, np.ndarray]] = []
     end = len(order)
     while len(found) < TIME_FOLDS - 1:
-        start = max(end - len(later), 0)
+        start = max(end - later, 0)
         start = int(np.searchsorted(ordered, ordered[start], "left"))
-        if start < FIRST_SHARE * (len(order) + len(later)) or start >= end:
+        if start < FIRST_SHARE * (len(order) + later) or start >= end:
             break
         found.append((np.sort(order[:start]), np.sort(order[start:end])))
         end = start
     return found[::-1]
+
+
+def related_rows(plan: FeaturePlan, rows: Rows, time_column: str) -> np.ndarray | None:
+    """The number of the group, or stretch of time, of each row; None where none depend so.
+
+    Queries of a ranking are one loss each.
+    """
+    if plan.target.ranked:
+        return None
+    if time_column:
+        return time_blocks(rows, time_column)
+    return group_codes(rows.column(plan.group_column)) if plan.group_column else None
 
 
 def group_codes(column: pa.ChunkedArray) -> np.ndarray:

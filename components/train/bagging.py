@@ -183,7 +183,7 @@ def _folds(
     settings: Settings,
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Rows that each member is trained on, and rows that stop it; None for the validation rows."""
-    in_time = folds_in_time(rows, held_out, time_column) if time_column else None
+    in_time = folds_in_time(rows, held_out, time_column)
     if in_time is not None:
         yield from in_time
         # Without the newest rows, no member would know what the next ones are most like.

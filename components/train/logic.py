@@ -12,6 +12,7 @@ import xgboost as xgb
 
 from shipway.components.lib.asked import settings_of
 from shipway.components.lib.features import FeaturePlan
+from shipway.components.lib.folds import related_rows, split_in_time
 from shipway.components.lib.memory import give_back
 from shipway.components.lib.metrics import compute_metrics
 from shipway.components.lib.model_package import write_package
@@ -29,7 +30,7 @@ from shipway.components.train.page import write_page
 from shipway.components.train.queries import boost_queries, check_ranking
 from shipway.components.train.refit import refit, worth_it
 from shipway.components.train.request import Request
-from shipway.components.train.settling import settle
+from shipway.components.train.settling import at_level, settle
 from shipway.components.train.threshold import check_rule, rule_of
 from shipway.components.train.workers import boost_on_workers, check_workers, job_of
 
@@ -81,19 +82,23 @@ def train(
         lambda: fingerprint(inputs, settings, request.workers),
     )
     # Asked before the work: a time column that is not there is refused.
+    in_time = split_in_time(rows, held_out, request.time_column)
     again = request.workers == 1 and worth_it(
-        plan, rows, held_out, settings, request.quality, request.time_column
+        plan, rows.num_rows, settings, request.quality, in_time
     )
     booster, curves = _boosted(plan, rows, held_out, matrix, settings, kept, places, request)
     give_back()
+    related = related_rows(plan, held_out, request.time_column)
     signature, margins = settle(
-        plan, booster, matrix, y, settings.response, request.model_name, request.threshold_rule
+        plan, booster, matrix, y, settings.response, request, related, again and in_time
     )
     prediction = Scorer(booster, signature).score_margins(margins)
     if again:
         members = len(curves) if request.quality == "best" else 1
         each = round(booster.num_boosted_rounds() / members)
         booster = refit(plan, rows, held_out, matrix, settings, each, members)
+        if in_time:
+            signature = at_level(signature, booster, matrix, y)
         give_back()
     golden = golden_rows(held_out, plan, matrix, prediction)
     metrics = compute_metrics(plan.target, y, prediction)

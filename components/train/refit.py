@@ -13,7 +13,6 @@ import xgboost as xgb
 
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.folds import folds_in_time
 from shipway.components.lib.parameters import LARGE, Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
@@ -21,15 +20,8 @@ from shipway.components.train.bagging import merged
 from shipway.components.train.matrices import matrices, rows_for_cuts, stands_on_disk
 
 
-def worth_it(
-    plan: FeaturePlan,
-    rows: StoredTable,
-    held_out: StoredTable,
-    settings: Settings,
-    quality: str,
-    time_column: str,
-) -> bool:
-    """Whether validation rows would teach what training rows do not.
+def worth_it(plan: FeaturePlan, rows: int, settings: Settings, quality: str, in_time: bool) -> bool:
+    """Whether validation rows would teach what so many training rows do not.
 
     Of a large table that is not split in time they are more of the same, and a second training
     would cost as much as the first. Intervals hold what they promise of the model that did not see
@@ -37,9 +29,7 @@ def worth_it(
     """
     if quality == "fast" or plan.target.ranked or settings.response.coverage:
         return False
-    if rows.num_rows < LARGE:
-        return True
-    return bool(time_column) and folds_in_time(rows, held_out, time_column) is not None
+    return in_time or rows < LARGE
 
 
 def refit(

@@ -17,8 +17,7 @@ from shipway.components.lib.folds import (
     SMALL,
     drawn_folds,
     folds_in_time,
-    group_codes,
-    time_blocks,
+    related_rows,
 )
 from shipway.components.lib.memory import rows_that_fit
 from shipway.components.lib.queries import by_query, labels_of
@@ -81,7 +80,7 @@ def folds_of(
         DataError: a table does not fit the plan, or the time column is not there.
     """
     names = safe_names(plan)
-    in_time = folds_in_time(rows, held_out, time_column) if time_column else None
+    in_time = folds_in_time(rows, held_out, time_column)
     if in_time is not None:
         earlier = []
         for numbers in in_time:
@@ -162,13 +161,4 @@ def _fold(
         block = Block(matrix, y, row_weights(plan, table, y, balance))
         blocks.append(block.take(by_query(y)) if plan.target.ranked else block)
     training, judge = blocks
-    return Fold(training, replace(judge, related=_related(plan, held_out, time_column)))
-
-
-def _related(plan: FeaturePlan, rows: Rows, time_column: str) -> np.ndarray | None:
-    """Which rows may depend on each other; queries of a ranking are one loss each."""
-    if plan.target.ranked:
-        return None
-    if time_column:
-        return time_blocks(rows, time_column)
-    return group_codes(rows.column(plan.group_column)) if plan.group_column else None
+    return Fold(training, replace(judge, related=related_rows(plan, held_out, time_column)))

@@ -4,7 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from shipway.components.lib.calibration import Calibrator, fit_calibrator, log_loss
+from shipway.components.lib.calibration import (
+    Calibrator,
+    fit_calibrator,
+    level_shift,
+    log_loss,
+)
 from shipway.components.lib.task import Target
 
 BINARY = Target("binary", ["no", "yes"], "yes")
@@ -75,6 +80,45 @@ def test_a_coin_stays_a_coin() -> None:
     probabilities = fit_calibrator(BINARY, margins, y).apply(margins)
     assert np.abs(probabilities - 0.5).max() < 0.06
     assert log_loss(probabilities, y).mean() == pytest.approx(math.log(2), abs=0.005)
+
+
+def test_the_level_of_a_few_stretches_of_time_is_no_rule() -> None:
+    margins, _ = binary(6_000)
+    stretches = np.arange(6_000) // 200
+    levels = np.random.default_rng(0).normal(size=30)
+    levels += 0.3 - levels.mean()
+    chance = 1 / (1 + np.exp(-margins - levels[stretches]))
+    y = (np.random.default_rng(1).random(6_000) < chance).astype(np.int32)
+    assert fit_calibrator(BINARY, margins, y).method == "platt"
+    assert fit_calibrator(BINARY, margins, y, stretches) == Calibrator()
+    # What holds in all of them is one, and one stretch alone proves nothing.
+    assert fit_calibrator(BINARY, 3 * margins, y, stretches).method == "platt"
+    assert fit_calibrator(BINARY, 3 * margins, y, np.zeros(6_000, np.int64)) == Calibrator()
+
+
+@pytest.mark.parametrize(
+    "calibrator",
+    [
+        Calibrator(),
+        Calibrator("platt", [0.7, -0.3]),
+        Calibrator("isotonic", [], [-1.3, 0.1, 2.7], [0.01, 0.37, 0.99]),
+    ],
+)
+def test_a_shift_brings_probabilities_to_the_level_of_labels(calibrator: Calibrator) -> None:
+    margins, _ = binary(2_000)
+    y = (np.arange(2_000) % 5 == 0).astype(np.int32)
+    shift = level_shift(calibrator, margins, y)
+    shifted = calibrator.after(shift)
+    np.testing.assert_allclose(shifted.apply(margins), calibrator.apply(margins + shift))
+    assert shifted.apply(margins)[:, 1].mean() == pytest.approx(0.2)
+
+
+def test_a_level_that_cannot_be_told_is_left() -> None:
+    margins, y = binary(1_000)
+    assert level_shift(Calibrator(), margins, np.ones(1_000)) == 0
+    assert level_shift(Calibrator(), margins[:199], y[:199]) == 0
+    bounded = Calibrator("isotonic", [], [-1.0, 1.0], [0.4, 0.6])
+    assert level_shift(bounded, margins, (np.arange(1_000) % 5 == 0)) == 0
 
 
 CALIBRATORS = [

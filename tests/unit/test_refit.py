@@ -86,6 +86,31 @@ def test_what_turned_of_late_is_learnt(tmp_path: Path, monkeypatch: pytest.Monke
     assert last > auc("first") + 0.05
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_the_level_of_the_newest_rows_is_counted_once(tmp_path: Path, dated: bool) -> None:
+    # Whether the features tell when the level fell, or not.
+    start = 0
+    for name, count, level in (
+        ("train", 4_000, 0.5),
+        ("validation", 1_200, -1),
+        ("test", 3_000, -1),
+    ):
+        draw = np.random.default_rng(start)
+        x, when = draw.normal(size=count), np.arange(start, start + count)
+        label = np.where(draw.random(count) < 1 / (1 + np.exp(-x - level)), "yes", "no")
+        seen = when.astype(float) if dated else draw.random(count)
+        write_table(pa.table({"x": x, "seen": seen, "when": when, "label": label}), tmp_path / name)
+        start += count
+    fit(tmp_path / "train", "label", tmp_path / "plan", tmp_path / "page", time_column="when")
+    package, _ = trained(tmp_path, "model", time_column="when")
+    test = read_table(tmp_path / "test")
+    said = Scorer(package.booster, package.signature).score_table(test).probabilities
+    assert said is not None
+    share = (test.column("label").to_numpy() == "yes").mean()
+    assert said[:, 1].mean() == pytest.approx(share, abs=0.03)
+    assert check_golden(package) <= 1e-6
+
+
 def test_a_large_table_is_trained_again_only_where_it_is_split_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
