@@ -6,11 +6,10 @@ member, as it stops a model that is alone. L. Breiman, "Bagging predictors", Mac
 24(2), 1996, here over folds.
 """
 
-import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import xgboost as xgb
@@ -19,17 +18,20 @@ from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.errors import DataError
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.folds import SMALL, drawn_folds, folds_in_time
-from shipway.components.lib.objectives import check_labels, from_margin, to_margin
+from shipway.components.lib.objectives import check_labels
 from shipway.components.lib.parameters import Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.boosting import learn
+from shipway.components.train.checkpoint import Checkpoints
 from shipway.components.train.matrices import matrices, room, rows_for_cuts, stands_on_disk
+from shipway.components.train.merging import merged
 
 FOLDS, FOLDS_OF_SMALL = 5, 10
 _log = logging.getLogger(__name__)
 
 Rounds = dict[str, list[float]]
+Trained = tuple[xgb.Booster, Rounds]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def bag(
     matrix: np.ndarray,
     settings: Settings,
     time_column: str = "",
+    kept: Checkpoints | None = None,
 ) -> tuple[xgb.Booster, Rounds]:
     """Train a booster for each fold of the training rows, and merge them.
 
@@ -68,6 +71,7 @@ def bag(
         matrix: the model's rows of validation, float32 of shape (n, k).
         settings: parameters, rounds and patience.
         time_column: orders rows in time; empty where order does not matter.
+        kept: checkpoints of the members, to go on from and to write.
 
     Returns:
         The merged booster, and the loss by round of the rows that each member was stopped by.
@@ -88,10 +92,12 @@ def bag(
             _log.warning("a fold is left out: its label does not vary")
             continue
         judge = given if outside is None else known.take(outside)
-        member, losses = _member(plan, known, inside, judge, settings, len(members))
+        member, losses = _kept(
+            kept, len(members), partial(_member, plan, known, inside, judge, settings)
+        )
         members.append(member)
         name = "validation" if outside is None else f"held out, fold {len(members)}"
-        curves[name] = losses
+        curves[name] = losses["validation"]
         _log.info("fold %d: %d rounds", len(members), member.num_boosted_rounds())
     if not members:
         raise DataError(
@@ -107,6 +113,22 @@ def _rows(plan: FeaturePlan, table: StoredTable, matrix: np.ndarray, settings: S
     return _Rows(matrix, y, row_weights(plan, table, y, settings.balance))
 
 
+def _kept(
+    kept: Checkpoints | None, number: int, make: Callable[[int, Checkpoints | None], Trained]
+) -> Trained:
+    """A member, unless an earlier try of this step has made it."""
+    if kept is None:
+        return make(number, None)
+    own = kept.member(number)
+    state = own.latest()
+    if state is not None and state.finished:
+        return state.booster, state.curves
+    member, losses = make(number, own)
+    kept.resumed_at = kept.resumed_at or own.resumed_at
+    own.save(member, losses)
+    return member, losses
+
+
 def _member(
     plan: FeaturePlan,
     known: _Rows,
@@ -114,8 +136,9 @@ def _member(
     judge: _Rows,
     settings: Settings,
     number: int,
-) -> tuple[xgb.Booster, list[float]]:
-    """A booster of some rows, and the loss by round of those that stopped it."""
+    kept: Checkpoints | None,
+) -> Trained:
+    """A booster of some rows, and the losses by round."""
     on_disk = isinstance(known.matrix, np.memmap)
     with matrices(safe_names(plan), settings.booster["max_bin"], on_disk) as make:
         training = make.training(
@@ -126,53 +149,9 @@ def _member(
         )
         held = make.held_out(judge.matrix, judge.y, judge.weights, training)
         seed = settings.booster["seed"] + number
-        member, losses = learn(settings.booster | {"seed": seed}, training, held, settings)
+        member, losses = learn(settings.booster | {"seed": seed}, training, held, settings, kept)
         del training, held  # before the files that they stand in
-    return make.finished(member), losses["validation"]
-
-
-def merged(members: Sequence[xgb.Booster]) -> xgb.Booster:
-    """One booster whose margins are the mean of those of others, for any XGBoost to load.
-
-    Args:
-        members: trained on the same features with the same objective.
-    """
-    parts = [json.loads(member.save_raw("json")) for member in members]
-    whole = parts[0]
-    learner = whole["learner"]
-    model = learner["gradient_booster"]["model"]
-    objective = learner["objective"]["name"]
-    learner["learner_model_param"]["base_score"] = _mean_base(objective, parts)
-    trees: list[dict[str, Any]] = []
-    groups: list[int] = []
-    starts = [0]
-    for part in parts:
-        one = part["learner"]["gradient_booster"]["model"]
-        starts += [len(trees) + start for start in one["iteration_indptr"][1:]]
-        groups += one["tree_info"]
-        trees += one["trees"]
-    for number, tree in enumerate(trees):
-        _shrink(tree, len(parts))
-        tree["id"] = number
-    model |= {"trees": trees, "tree_info": groups, "iteration_indptr": starts}
-    model["gbtree_model_param"]["num_trees"] = str(len(trees))
-    return xgb.Booster(model_file=bytearray(json.dumps(whole), "utf-8"))
-
-
-def _shrink(tree: dict[str, Any], count: int) -> None:
-    conditions = tree["split_conditions"]
-    for node, left in enumerate(tree["left_children"]):
-        if left < 0:
-            conditions[node] /= count
-    tree["base_weights"] = [weight / count for weight in tree["base_weights"]]
-
-
-def _mean_base(objective: str, parts: Sequence[dict[str, Any]]) -> str:
-    """The base score whose margin is the mean of those of the parts, as XGBoost writes it."""
-    texts = [part["learner"]["learner_model_param"]["base_score"] for part in parts]
-    scores = np.array([[float(v) for v in text.strip("[]").split(",")] for text in texts])
-    mean = from_margin(objective, to_margin(objective, scores).mean(axis=0))
-    return f"[{','.join(f'{value:.9E}' for value in mean)}]"
+    return make.finished(member), losses
 
 
 def _folds(

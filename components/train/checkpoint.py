@@ -3,7 +3,7 @@
 A checkpoint is a file `{key}-{round}`: a SHA-256 of what follows, a line of JSON with the losses so
 far, and the booster. The key stands for data, plan and parameters. XGBoost keeps no state of what
 it draws, so a model that samples rows or columns differs after a resumption; one that does not is
-the same.
+the same. Of a bag each member has a key of its own, and stays when it is finished.
 """
 
 import hashlib
@@ -73,7 +73,14 @@ class Checkpoints:
         self._folder = folder_at(address)
         self._ask_key = key
         self._writes = writes
+        self._shares = False  # the address, with those of other boosters
         self.resumed_at = 0
+
+    def member(self, number: int) -> "Checkpoints":
+        """The checkpoints of one booster of several, at the same address."""
+        one = Checkpoints(self.address, lambda: _hash(f"{self.key} {number}"), self._writes)
+        one._shares = True
+        return one
 
     @cached_property
     def key(self) -> str:
@@ -117,8 +124,14 @@ class Checkpoints:
         head, _, raw = body.partition(b"\n")
         return State(xgb.Booster(model_file=bytearray(raw)), **json.loads(head))
 
-    def save(self, booster: xgb.Booster, curves: Curves, metric: str) -> None:
-        """Keep a state in the place of the one before; where that fails, training goes on."""
+    def save(self, booster: xgb.Booster, curves: Curves, metric: str = "") -> None:
+        """Keep a state in the place of the one before; where that fails, training goes on.
+
+        Args:
+            booster: with all its rounds.
+            curves: losses of training and validation by round.
+            metric: XGBoost's name of the loss; empty of a booster that is finished.
+        """
         if not self._writes or self._folder is None:
             return
         try:
@@ -170,7 +183,8 @@ class Checkpoints:
 
     def _remove_but(self, name: str) -> None:
         for one in self._standing():
-            if one != name and self._folder is not None:
+            mine = one.startswith(self.key) if self._shares else True
+            if mine and one != name and self._folder is not None:
                 self._folder.remove(one)
 
 
@@ -225,7 +239,7 @@ def address_for(model: str, model_name: str) -> str:
     return f"{place}.checkpoints"
 
 
-def fingerprint(inputs: Sequence[Path], settings: Settings, workers: int) -> str:
+def fingerprint(inputs: Sequence[Path], settings: Settings, *more: object) -> str:
     """Stands for all that decides which booster comes out: data, plan, parameters and code."""
     digest = hashlib.sha256()
     for path in inputs:
@@ -233,5 +247,10 @@ def fingerprint(inputs: Sequence[Path], settings: Settings, workers: int) -> str
             digest.update(sha256_of(file).encode())
         digest.update(b"|")
     values = [repr(getattr(settings, field.name)) for field in fields(settings)]
-    digest.update("|".join([*values, str(workers), xgb.__version__, __version__]).encode())
+    values += [str(one) for one in more]
+    digest.update("|".join([*values, xgb.__version__, __version__]).encode())
     return digest.hexdigest()[:32]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

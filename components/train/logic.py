@@ -79,7 +79,7 @@ def train(
     inputs = [train_path, validation_path, plan_path]
     kept = Checkpoints(
         address_for(places["model"], request.model_name),
-        lambda: fingerprint(inputs, settings, request.workers),
+        lambda: fingerprint(inputs, settings, request.workers, request.time_column),
     )
     # Asked before the work: a time column that is not there is refused.
     in_time = split_in_time(rows, held_out, request.time_column)
@@ -164,7 +164,7 @@ def _boosted(
     if plan.target.ranked:
         return boost_queries(plan, rows, held_out, matrix, settings, kept)
     if request.quality == "best":
-        return bag(plan, rows, held_out, matrix, settings, request.time_column)
+        return bag(plan, rows, held_out, matrix, settings, request.time_column, kept)
     if request.workers > 1:
         shape = rows.num_rows, len(plan.feature_names)
         job = job_of(places, kept, settings, shape, request.workers)

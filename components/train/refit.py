@@ -16,8 +16,8 @@ from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.parameters import LARGE, Settings
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
-from shipway.components.train.bagging import merged
 from shipway.components.train.matrices import matrices, rows_for_cuts, stands_on_disk
+from shipway.components.train.merging import merged
 
 
 def worth_it(plan: FeaturePlan, rows: int, settings: Settings, quality: str, in_time: bool) -> bool:

@@ -19,8 +19,8 @@ from shipway.components.lib.tables import read_table, write_table
 from shipway.components.lib.task import Target
 from shipway.components.predictor.margins import FastMargins
 from shipway.components.train import bagging, logic
-from shipway.components.train.bagging import merged
 from shipway.components.train.logic import train
+from shipway.components.train.merging import merged
 from shipway.components.train.request import Request
 
 QUICK = {"num_boost_round": 30.0, "early_stopping_rounds": 5.0, "eta": 0.3, "nthread": 1.0}

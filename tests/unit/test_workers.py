@@ -22,7 +22,7 @@ from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError, WorkerError
 from shipway.components.lib.model_package import check_golden, load_package
 from shipway.components.lib.tables import write_table
-from shipway.components.train import checkpoint
+from shipway.components.train import bagging, checkpoint
 from shipway.components.train.logic import Trained, train
 from shipway.components.train.request import Request
 
@@ -58,13 +58,17 @@ def write_inputs(here: Path) -> None:
     fit(here / "train", "label", here / "plan", here / "f.html", weight_column="weight")
 
 
-def run(here: Path, name: str, workers: int = 1, **parameters: float) -> Trained:
+def run(
+    here: Path, name: str, workers: int = 1, quality: str = "standard", **parameters: float
+) -> Trained:
     tables = here / "train", here / "validation", here / "plan"
-    request = Request("churn", QUICK | parameters, workers=workers)
+    request = Request("churn", QUICK | parameters, workers=workers, quality=quality)
     return train(*tables, here / name, here / f"{name}.html", request)
 
 
-def start(here: Path, name: str, workers: int = 1, **parameters: float) -> subprocess.Popen:
+def start(
+    here: Path, name: str, workers: int = 1, quality: str = "standard", **parameters: float
+) -> subprocess.Popen:
     """The same in a process of its own, which keeps a checkpoint of each round."""
     code = f"""
 from pathlib import Path
@@ -73,7 +77,7 @@ from shipway.components.train.logic import train
 from shipway.components.train.request import Request
 checkpoint.SECONDS = 0.0
 here = Path({str(here)!r})
-request = Request("churn", {QUICK | parameters!r}, workers={workers})
+request = Request("churn", {QUICK | parameters!r}, workers={workers}, quality={quality!r})
 tables = here / "train", here / "validation", here / "plan"
 train(*tables, here / {name!r}, here / "page.html", request)
 """
@@ -217,6 +221,25 @@ def test_a_killed_training_goes_on_to_the_same_model(here) -> None:
     assert (here / "model/model.ubj").read_bytes() == (here / "whole/model.ubj").read_bytes()
     facts = ("rounds", "log_loss", "auc")
     assert [resumed.metrics[f] for f in facts] == [whole.metrics[f] for f in facts]
+    assert not list(here.glob("*.checkpoints"))
+
+
+def test_a_killed_bag_keeps_the_members_that_were_finished(here) -> None:
+    slow = WHOLE | {"num_boost_round": 60.0, "early_stopping_rounds": 30.0, "eta": 0.05}
+    process = start(here, "model", quality="best", **slow)
+    slot = here / "model.checkpoints"
+    wait_until(lambda: len(list(slot.glob("*-final"))) >= 2)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finished = len(list(slot.glob("*-final")))
+    calls: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        learn = bagging.learn
+        patch.setattr(bagging, "learn", lambda *args: calls.append(1) or learn(*args))
+        run(here, "model", quality="best", **slow)
+    assert len(calls) == bagging.FOLDS_OF_SMALL - finished
+    run(here, "whole", quality="best", **slow)
+    assert (here / "model/model.ubj").read_bytes() == (here / "whole/model.ubj").read_bytes()
     assert not list(here.glob("*.checkpoints"))
 
 
