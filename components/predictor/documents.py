@@ -70,6 +70,7 @@ def page(engine: Engine) -> bytes:
         "version": engine.version,
         "digest": engine.digest,
         "task": engine.task,
+        "label": engine.plan.label,
         "threshold": engine.threshold,
         "columns": columns,
         "example": engine.example,

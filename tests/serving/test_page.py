@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from shipway.components.lib.model_package import load_package
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -30,7 +32,6 @@ def test_the_page_needs_nothing_from_elsewhere(served, binary):
 
 
 def test_a_column_cannot_end_the_script(tmp_path, train):
-    from shipway.components.lib.model_package import load_package
     from shipway.components.predictor.documents import page
     from shipway.components.predictor.engine import Engine
 
@@ -48,6 +49,11 @@ def test_the_page_asks_in_a_browser(served, binary, verb, tmp_path):
     text = browse(f"{served.url}/#{verb}", tmp_path)
     assert f'<p class="answer">{expected["label"]}</p>' in text
     assert f"/v1/models/trips:{verb}'" in text and "curl" in text
+    label = load_package(binary.path).signature.label
+    assert (
+        f">predicts {label} \u00b7 binary \u00b7 version 7 \u00b7 digest {binary.digest[:12]}<"
+        in text
+    )
     for name in expected.get("contributions", {}):
         assert f'<th scope="row">{name}</th>' in text
 
