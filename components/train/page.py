@@ -71,7 +71,7 @@ def write_page(
         _how(settings, rounds, members, unseen),
     )
     _add_importance(report, plan, booster)
-    lines = [["calibration", signature.calibrator["method"]]] * (not plan.target.kind.numeric)
+    lines = [["calibration", _calibration(signature)]] * (not plan.target.kind.numeric)
     if plan.target.ranked:
         lines.append(["calibration and threshold", NO_CALIBRATION])
     if signature.threshold is not None:
@@ -88,6 +88,17 @@ def write_page(
         "Parameters", ["Parameter", "Value"], [[n, v] for n, v in sorted(settings.booster.items())]
     )
     report.save(path)
+
+
+def _calibration(signature: Signature) -> str:
+    method, numbers = signature.calibrator["method"], signature.calibrator["parameters"]
+    if method == "platt":
+        return f"platt: {numbers[0]:.4g} times the log-odds, {numbers[1]:+.4g}"
+    if method == "temperature":
+        return f"temperature: {numbers[0]:.4g} times the margins"
+    if method == "isotonic":
+        return f"isotonic: a curve of {len(signature.calibrator['margins'])} points"
+    return "none: it was not surely better than the probabilities as they are"
 
 
 def _listed(names: list[str]) -> str:

@@ -108,6 +108,7 @@ def test_the_level_of_the_newest_rows_is_counted_once(tmp_path: Path, dated: boo
     assert said is not None
     share = (test.column("label").to_numpy() == "yes").mean()
     assert said[:, 1].mean() == pytest.approx(share, abs=0.03)
+    assert "times the log-odds" in (tmp_path / "page").read_text(encoding="utf-8")
     assert check_golden(package) <= 1e-6
 
 
