@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from shipway.components.evaluate.baselines import described, fit_baselines
 from shipway.components.evaluate.calibration import calibration_table, calibration_test
 from shipway.components.evaluate.cost import cost
 from shipway.components.evaluate.curves import confusion, roc_points
+from shipway.components.evaluate.evaluated import Evaluated, evaluated
 from shipway.components.evaluate.fairness import fairness
 from shipway.components.evaluate.flips import smallest_flips
 from shipway.components.evaluate.intervals import interval_view
@@ -42,23 +42,6 @@ from shipway.components.lib.slices import choose_slices, measure_slices
 from shipway.components.lib.tables import read_schema, read_table
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What the Kubeflow artifacts take: finite floats, and curves as ready lists.
-
-    Attributes:
-        metrics: values by name, with `_low` and `_high` of the main metric.
-        metadata: flat metadata of the evaluation artifact.
-        confusion: class names and a square matrix, rows the true class; empty for a regression.
-        roc: false positive rates, true positive rates, thresholds; empty unless binary.
-    """
-
-    metrics: dict[str, float]
-    metadata: dict[str, str | float]
-    confusion: tuple[list[str], list[list[int]]] = field(default_factory=lambda: ([], []))
-    roc: tuple[list[float], list[float], list[float]] = field(default_factory=lambda: ([], [], []))
 
 
 def evaluate(
@@ -126,7 +109,7 @@ def evaluate(
     write_page(report, document, held)
     write_json_aside(evaluation, document)
     _log(document)
-    return _for_kubeflow(document)
+    return evaluated(document)
 
 
 def _compared(
@@ -226,31 +209,6 @@ def _roc(held: HeldOut) -> list[list[float]]:
     if held.target.task != "binary" or held.prediction.probabilities is None:
         return []
     return [list(point) for point in roc_points(held.y, held.prediction.probabilities[:, 1])]
-
-
-def _for_kubeflow(document: dict[str, Any]) -> Evaluated:
-    main = document["main_metric"]
-    metrics = {name: metric["value"] for name, metric in document["metrics"].items()}
-    ends = document["metrics"].get(main, {})
-    for end in ("low", "high"):
-        if ends.get(end) is not None:
-            metrics[f"{main}_{end}"] = ends[end]
-    metadata: dict[str, str | float] = {
-        "task": document["task"],
-        "main_metric": main,
-        "rows": float(document["rows"]),
-        "digest": document["digest"],
-    }
-    if main in document["metrics"]:
-        metadata[main] = ends["value"]
-    matrix = document["confusion"]
-    columns = [[point[axis] for point in document["roc"]] for axis in range(3)]
-    return Evaluated(
-        metrics,
-        metadata,
-        (matrix["classes"], matrix["matrix"]),
-        (columns[0], columns[1], columns[2]),
-    )
 
 
 def _log(document: dict[str, Any]) -> None:

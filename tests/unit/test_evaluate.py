@@ -11,7 +11,8 @@ import xgboost as xgb
 
 from shipway.components.bless.rules import baseline_rule
 from shipway.components.evaluate.curves import confusion, roc_points
-from shipway.components.evaluate.logic import Evaluated, evaluate
+from shipway.components.evaluate.evaluated import Evaluated
+from shipway.components.evaluate.logic import evaluate
 from shipway.components.lib.calibration import Calibrator
 from shipway.components.lib.errors import ConfigurationError, DataError, ModelPackageError
 from shipway.components.lib.fitting import fit_plan
