@@ -86,7 +86,8 @@ def test_katib_without_time_to_search_is_refused_with_the_cure() -> None:
 
 def test_the_clock_is_kept_to_though_no_trial_ends(tmp_path: Path) -> None:
     slow = {"num_boost_round": 1e6, "early_stopping_rounds": 1e6, "eta": 1e-6, "nthread": 1.0}
-    here = place(tmp_path)
+    slow |= {"max_depth": 20.0, "min_child_weight": 1e-3, "reg_lambda": 0.0}  # many leaves
+    here = place(tmp_path, rows=3_000)
     began = time.monotonic()
     result = run(here, Request(slow, seconds=3, trials=9, jobs=1))
     assert time.monotonic() - began < 15
