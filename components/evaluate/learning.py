@@ -14,6 +14,7 @@ from shipway.components.lib.metrics import (
     paired_difference,
 )
 from shipway.components.lib.model_package import ModelPackage
+from shipway.components.lib.parameters import few_threads
 from shipway.components.lib.queries import told
 from shipway.components.lib.scoring import Prediction, Scorer
 
@@ -100,7 +101,7 @@ def _refit(
     training = xgb.QuantileDMatrix(matrix[:kept], **told(y[:kept], None), **more)
     watched = xgb.QuantileDMatrix(matrix[kept:], ref=training, **told(y[kept:], None), **more)
     booster = xgb.train(
-        parameters,
+        few_threads(kept) | parameters,
         training,
         ROUNDS,
         evals=[(watched, "held")],

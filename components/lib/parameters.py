@@ -93,6 +93,14 @@ def settings_for(
     return Settings(booster, rounds, patience, balance, response, external)
 
 
+def few_threads(rows: int) -> dict[str, int]:
+    """One thread for so few rows: more would wait for each other longer than they work.
+
+    It is no default of `settings_for`: what tuning is told of threads are the user's wishes.
+    """
+    return {"nthread": 1} if rows < SMALL else {}
+
+
 def named(given: Mapping[str, float]) -> dict[str, float | int]:
     """Parameters that a user set, by the one name that each of them has here, in its type.
 

@@ -10,7 +10,7 @@ import xgboost as xgb
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
 from shipway.components.lib.objectives import check_labels
-from shipway.components.lib.parameters import Settings
+from shipway.components.lib.parameters import Settings, few_threads
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.checkpoint import Checkpoints, Recorder, joined, stopping_after
@@ -113,7 +113,7 @@ def learn(
     before = begun.curves if begun is not None else {}
     callbacks = [stopping_after(settings.patience, begun)]
     booster = xgb.train(
-        dict(parameters),
+        few_threads(training.num_row()) | dict(parameters),
         training,
         settings.rounds - (begun.booster.num_boosted_rounds() if begun is not None else 0),
         evals=[(training, "training"), (validation, "validation")],

@@ -13,7 +13,7 @@ import xgboost as xgb
 
 from shipway.components.lib.constraints import safe_names
 from shipway.components.lib.features import FeaturePlan
-from shipway.components.lib.parameters import LARGE, Settings
+from shipway.components.lib.parameters import LARGE, Settings, few_threads
 from shipway.components.lib.stored_table import StoredTable
 from shipway.components.lib.weights import row_weights
 from shipway.components.train.matrices import matrices, rows_for_cuts, stands_on_disk
@@ -69,7 +69,8 @@ def refit(
             rows_for_cuts(total),
         )  # fmt: skip
         seeds = range(settings.booster["seed"], settings.booster["seed"] + members)
-        boosters = [xgb.train(settings.booster | {"seed": s}, known, rounds) for s in seeds]
+        asked = few_threads(total) | settings.booster
+        boosters = [xgb.train(asked | {"seed": s}, known, rounds) for s in seeds]
         del known  # before the files that it stands in
     booster = make.finished(merged(boosters) if members > 1 else boosters[0])
     booster.set_param({"device": "cpu"})  # golden rows and serving score there

@@ -10,6 +10,7 @@ import numpy as np
 import xgboost as xgb
 
 from shipway.components.lib.losses import as_loss, mean, mean_error, row_losses
+from shipway.components.lib.parameters import few_threads
 from shipway.components.lib.queries import told
 from shipway.components.tune.fold import Fold
 from shipway.components.tune.folds import Folds
@@ -134,7 +135,7 @@ def evaluate(
         least = bests[-1] if arena.in_time and bests else 0
         watch = _Watch(limits, report if single else None, booster)
         trained = xgb.train(
-            dict(booster),
+            few_threads(training.num_row()) | dict(booster),
             training,
             limits.rounds,
             evals=[(held_out, "held_out")],

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost as xgb
 
 from shipway.components.features.logic import fit
 from shipway.components.lib.errors import ConfigurationError, DataError
 from shipway.components.lib.model_package import check_golden, load_package
-from shipway.components.lib.parameters import settings_for
+from shipway.components.lib.parameters import SMALL, few_threads, settings_for
 from shipway.components.lib.scoring import Scorer
 from shipway.components.lib.tables import write_table
 from shipway.components.lib.task import Target
@@ -63,6 +64,23 @@ def place(path: Path, label: str = "text") -> Place:
     write_table(table(label, 400, 1), path / "validation")
     fit(path / "train", "label", path / "plan", path / "features.html")
     return Place(path)
+
+
+@pytest.mark.parametrize(("asked", "threads"), [({}, [1, 1]), ({"nthread": 2.0}, [2, 2])])
+def test_a_small_table_trains_on_one_thread_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict, threads: list[int]
+) -> None:
+    found, learn = [], xgb.train
+
+    def spy(parameters: dict, *rest: object, **more: object) -> xgb.Booster:
+        found.append(parameters["nthread"])
+        return learn(parameters, *rest, **more)
+
+    monkeypatch.setattr(xgb, "train", spy)
+    monkeypatch.delitem(QUICK, "nthread")
+    place(tmp_path).train(**asked)
+    assert found == threads  # and again on all rows
+    assert few_threads(SMALL) == {}
 
 
 @pytest.mark.parametrize("label", LABELS)
