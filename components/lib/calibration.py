@@ -45,7 +45,7 @@ class Calibrator:
         return cls(**value)
 
     def after(self, shift: float) -> "Calibrator":
-        """One that says of margins what this one says of them with a shift added."""
+        """One of two classes that says of margins what this one says of them with a shift added."""
         if self.method == "isotonic":
             return replace(self, margins=[margin - shift for margin in self.margins])
         slope, intercept = self.parameters or (1.0, 0.0)
