@@ -57,7 +57,7 @@ def drawn_folds(plan: FeaturePlan, rows: Rows, folds: int, seed: int) -> Iterato
 
 
 def split_in_time(rows: Rows, held_out: Rows, name: str) -> bool:
-    """Whether the validation split is later than all training rows.
+    """Whether no validation row is earlier than a training row.
 
     Args:
         rows: of training, raw.

@@ -59,9 +59,9 @@ def bag(
     held_out: StoredTable,
     matrix: np.ndarray,
     settings: Settings,
-    time_column: str = "",
-    kept: Checkpoints | None = None,
-) -> tuple[xgb.Booster, Rounds]:
+    time_column: str,
+    kept: Checkpoints,
+) -> Trained:
     """Train a booster for each fold of the training rows, and merge them.
 
     Args:
@@ -113,12 +113,8 @@ def _rows(plan: FeaturePlan, table: StoredTable, matrix: np.ndarray, settings: S
     return _Rows(matrix, y, row_weights(plan, table, y, settings.balance))
 
 
-def _kept(
-    kept: Checkpoints | None, number: int, make: Callable[[int, Checkpoints | None], Trained]
-) -> Trained:
+def _kept(kept: Checkpoints, number: int, make: Callable[[int, Checkpoints], Trained]) -> Trained:
     """A member, unless an earlier try of this step has made it."""
-    if kept is None:
-        return make(number, None)
     own = kept.member(number)
     state = own.latest()
     if state is not None and state.finished:
@@ -136,7 +132,7 @@ def _member(
     judge: _Rows,
     settings: Settings,
     number: int,
-    kept: Checkpoints | None,
+    kept: Checkpoints,
 ) -> Trained:
     """A booster of some rows, and the losses by round."""
     on_disk = isinstance(known.matrix, np.memmap)
